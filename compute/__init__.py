@@ -1,0 +1,1 @@
+"""Recount: experiment configurations in, a living and reproducible report site out."""
