@@ -1,0 +1,1 @@
+"""Thin functions that load, call the mathematics and return plain data."""

@@ -1,0 +1,129 @@
+"""Cells that make or load models: tokenizer, base, experts, merges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from compute.engine.cell import cell
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from compute.engine.work import Handle
+    from compute.models.recipes import Architecture, Finetuning, Pretraining
+
+Tree = dict[str, Any]
+"""A checkpoint as the store keeps it: see compute.models.checkpoint.to_tree."""
+
+
+@cell(libraries=("tokenizers",))
+def tokenizer(corpora: Mapping[str, DataFrame], vocabulary: int) -> str:
+    """Train a tokenizer on the training utterances of all locales; return its JSON."""
+    from compute.models import tokenizer as tokenizers
+
+    texts = [text for corpus in corpora.values() for text in _train(corpus)["utt"]]
+    return tokenizers.train(texts, vocabulary=vocabulary)
+
+
+@cell(libraries=("torch", "transformers"))
+def base(
+    corpora: Mapping[str, DataFrame],
+    tokenizer: str,
+    architecture: Architecture,
+    pretraining: Pretraining,
+    seed: int,
+) -> Tree:
+    """Pre-train the base on all locales' scenarios, then give it the one untrained intent head of all experts."""
+    import pandas as pd
+
+    from compute.models.build import new_base, with_head
+    from compute.models.checkpoint import to_tree
+    from compute.models.device import device
+    from compute.models.train import pretrain
+
+    rows = pd.concat([_train(corpus) for corpus in corpora.values()], ignore_index=True)
+    start = new_base(architecture, tokenizer, sorted(rows["scenario"].unique()), seed=seed)
+    texts, scenarios, locales = (rows[name].tolist() for name in ("utt", "scenario", "locale"))
+    trained = pretrain(start, texts, scenarios, locales, pretraining, seed=seed, device=device())
+    return to_tree(with_head(trained, sorted(rows["intent"].unique()), seed=seed))
+
+
+@cell(label="{locale}", libraries=("torch", "transformers"))
+def expert(base: Tree, corpus: DataFrame, finetuning: Finetuning, locale: str, seed: int) -> Tree:
+    """Fine-tune the base on the intents of one locale."""
+    from compute.models.checkpoint import from_tree, to_tree
+    from compute.models.device import device
+    from compute.models.train import finetune
+
+    rows = _train(corpus)
+    start = from_tree(base)
+    trained = finetune(
+        start, rows["utt"].tolist(), rows["intent"].tolist(), finetuning, seed=seed, device=device()
+    )
+    return to_tree(trained)
+
+
+@cell(label="{name}", store=False, libraries=("transformers",))
+def from_hub(name: str, repo: str, revision: str, subfolder: str | None = None) -> Tree:
+    """Load a classifier from the hub, or the hub's local cache, at a pinned revision."""
+    from compute.models.checkpoint import to_tree
+    from compute.models.load import from_hub as load
+
+    return to_tree(load(repo, revision, subfolder))
+
+
+@cell(label="{base}", store=False)
+def with_head_of(base: Tree, expert: Tree) -> Tree:
+    """Give a base model without a classifier the labels of the experts and a zero head.
+
+    Nobody recorded the first values of the hub experts' heads. Against a zero head a task vector holds
+    the expert's whole head, so that merging averages heads; TIES and DARE then treat them as changes.
+    """
+    from compute.models.checkpoint import HEAD
+
+    zeros = {name: tensor * 0 for name, tensor in expert["tensors"].items() if name.startswith(HEAD)}
+    body = {name: tensor for name, tensor in base["tensors"].items() if not name.startswith(HEAD)}
+    return {**expert, "tensors": {**body, **zeros}}
+
+
+@cell(
+    label="{method}/p={drop_rate}/{sources}/{draw}",
+    store=False,
+    lazy=("experts",),
+    plugins={"method": "compute.merging.methods"},
+    libraries=("torch",),
+)
+def merged(
+    base: Tree,
+    experts: Mapping[str, Handle],
+    sources: Sequence[str],
+    coefficients: Sequence[float],
+    method: str,
+    options: Mapping[str, object],
+    drop_rate: float,
+    seed: int,
+    draw: int = 0,
+) -> Tree:
+    """Merge the chosen experts on the base; only those are loaded. *draw* tells DARE's replicates apart."""
+    from compute.merging.merge import merge
+    from compute.models.checkpoint import from_tree
+    from compute.models.heads import check_same_head
+
+    chosen: dict[str, Tree] = {locale: experts[locale].load() for locale in sources}
+    check_same_head(from_tree(base), {locale: from_tree(tree) for locale, tree in chosen.items()})
+    tensors = {locale: tree["tensors"] for locale, tree in chosen.items()}
+    result = merge(
+        base["tensors"],
+        tensors,
+        coefficients,
+        method=method,
+        options=dict(options),
+        drop_rate=drop_rate,
+        seed=seed,
+    )
+    return {**base, "tensors": result}
+
+
+def _train(corpus: DataFrame) -> DataFrame:
+    return corpus[corpus["partition"] == "train"]

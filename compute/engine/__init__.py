@@ -1,0 +1,1 @@
+"""Runs cells: knows keys, plans, results and records; nothing of models, languages or pages."""

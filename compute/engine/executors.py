@@ -1,0 +1,71 @@
+"""Where tasks run: in this process, or in local worker processes. Knows tasks, not what they compute."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+from typing import Protocol
+
+from compute.engine.record import Record
+from compute.engine.store import Failure
+from compute.engine.work import Task, run
+
+Outcome = Record | Failure
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+"""Workers side by side compute on one thread each: two threads on two busy cores are far slower."""
+
+
+class Executor(Protocol):
+    """Runs tasks: `submit` starts one, `width` says how many at a time, `close` ends the workers."""
+
+    width: int
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Start a task and return its future outcome."""
+
+    def close(self) -> None:
+        """End what was started."""
+
+
+class Serial:
+    """Runs each task at once, in this process."""
+
+    width = 1
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Compute now; the future is done when this returns."""
+        future: Future[Outcome] = Future()
+        future.set_result(run(task))
+        return future
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class Processes:
+    """Runs tasks in *jobs* worker processes of joblib's loky, one thread each."""
+
+    def __init__(self, jobs: int) -> None:
+        from joblib.externals.loky import get_reusable_executor
+
+        self.width = jobs
+        environment = {**ONE_THREAD, "TOKENIZERS_PARALLELISM": "false"}
+        self._pool = get_reusable_executor(max_workers=jobs, timeout=None, env=environment)
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Queue the task for a worker."""
+        future: Future[Outcome] = self._pool.submit(run, task)
+        return future
+
+    def close(self) -> None:
+        """End the workers, also in the middle of a task."""
+        self._pool.shutdown(wait=True, kill_workers=True)
+
+
+def local(jobs: int) -> Executor:
+    """Return the executor for *jobs* computations at a time on this machine."""
+    if jobs == 1:
+        os.environ.update(ONE_THREAD)
+        return Serial()
+    return Processes(jobs)

@@ -1,0 +1,93 @@
+"""Digests of files, remembered by stat so that an unchanged gigabyte is not read twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from pathlib import Path
+
+from compute.errors import UsageError
+
+
+class Remembered:
+    """A JSON file of what was worked out for other files, valid while their stat stays the same."""
+
+    def __init__(self, index: Path | None = None) -> None:
+        self.index = index
+        self.entries: dict[str, list[object]] = read_json(index) if index else {}
+        self._changed = False
+
+    def get(self, path: Path) -> object | None:
+        """Return what is remembered for *path*, or None when nothing is or the file has changed."""
+        known = self.entries.get(str(path))
+        return known[1] if known and known[0] == stamp(path) else None
+
+    def put(self, path: Path, value: object) -> None:
+        """Remember *value* for *path* as the file is now."""
+        self.entries[str(path)] = [stamp(path), value]
+        self._changed = True
+
+    def save(self) -> None:
+        """Write the index if something was added; a read-only cache is no reason to fail."""
+        if self.index and self._changed:
+            write_atomically(self.index, json.dumps(self.entries).encode())
+            self._changed = False
+
+
+def read_json(path: Path) -> dict[str, list[object]]:
+    """Read an index, or begin anew where it is missing or damaged: it can always be worked out again."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def stamp(path: Path) -> list[int]:
+    """Return the size, modification time (ns) and inode of *path*."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write *data* to *path* so that a reader sees the old or the new bytes, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_digests = Remembered()
+
+
+def remember_in(index: Path) -> Remembered:
+    """Keep the digests of input files in *index* from now on."""
+    global _digests
+    _digests = Remembered(index)
+    return _digests
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of an input file; UsageError if there is none."""
+    path = path.resolve()
+    if not path.is_file():
+        raise UsageError(f"no file {path.name!r} at the given path: check the config's path")
+    known = _digests.get(path)
+    if not isinstance(known, str):
+        known = sha256(path)
+        _digests.put(path, known)
+    return known

@@ -1,0 +1,207 @@
+"""The store under `cache/`: whole results or none.
+
+    results/ab/<key>/<trace>/        payload and record.json; the record, written last, commits
+    failures/<key>.json              the last failure of a cell, until it succeeds
+    quarantine/                      damaged results, never served
+    tmp/                             results being written
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from compute.engine import codec, files
+from compute.engine.record import Record
+from compute.errors import RecountError
+
+RECORD = "record.json"
+
+
+class DamagedResult(RecountError):
+    """A stored result does not have the bytes that its record promises."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell's last failure."""
+
+    key: str
+    name: str
+    trace: str
+    error: str
+    traceback: str
+    attempts: int
+    when: str
+
+
+class Store:
+    """The folder `cache/` as an object."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # -- results ---------------------------------------------------------------------------------
+
+    def find(self, key: str, trace: str) -> Record | None:
+        """Return the record of the result committed for (key, trace), or None."""
+        try:
+            return Record.from_json((self.folder(key, trace) / RECORD).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def folder(self, key: str, trace: str) -> Path:
+        """Return where the result for (key, trace) lies or would lie."""
+        return self._folder(key) / trace
+
+    def load(self, record: Record) -> Any:
+        """Read a result, after its bytes were compared with the digest in its record.
+
+        A result that differs is moved to quarantine and DamagedResult raised: it is never served.
+        """
+        folder = self.folder(record.key, record.trace.id)
+        try:
+            sound = _digests(folder) == record.files
+        except OSError:
+            sound = False
+        if not sound:
+            self._quarantine(folder)
+            raise DamagedResult(f"{record.name}: stored result {record.key[:12]} was damaged and is set "
+                                f"aside under {self.root.name}/quarantine; build again to recompute it")  # fmt: skip
+        return codec.read(folder)
+
+    def commit(self, record: Record, value: object, *, anew: bool = False) -> Record:
+        """Write a result and its record, filled in with digest, size and files; all of it or nothing.
+
+        If the same (key, trace) was committed meanwhile, that one stays, but for *anew*.
+        """
+        part = self.scratch()
+        try:
+            codec.write(value, part)
+            record = _measured(record, part)
+            (part / RECORD).write_text(record.to_json(), encoding="utf-8")
+            _flush(part)
+            return self._publish(part, record, anew=anew)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _publish(self, part: Path, record: Record, *, anew: bool) -> Record:
+        """Move a finished folder into place: one rename, after which the result exists."""
+        target = self.folder(record.key, record.trace.id)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        present = self.find(record.key, record.trace.id)
+        if present and not anew:
+            return present
+        if target.exists():
+            old = self._temporary()
+            target.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        part.rename(target)
+        return record
+
+    def others(self, key: str) -> list[Record]:
+        """Return the results of *key* under any trace, the newest last."""
+        return sorted(_records(self._folder(key).glob(f"*/{RECORD}")), key=lambda item: item.when)
+
+    def all(self, function: str | None = None) -> Iterator[Record]:
+        """Walk all records, or those of one cell function."""
+        found = _records((self.root / "results").glob(f"*/*/*/{RECORD}"))
+        return (record for record in found if function in (None, record.function))
+
+    def _folder(self, key: str) -> Path:
+        return self.root / "results" / key[:2] / key
+
+    # -- failures --------------------------------------------------------------------------------
+
+    def failure(self, key: str) -> Failure | None:
+        """Return the last failure of *key*, if it has not succeeded since."""
+        try:
+            return Failure(**json.loads(self._failure(key).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def fail(self, failure: Failure) -> Failure:
+        """Keep a failure, counting the attempts."""
+        before = self.failure(failure.key)
+        failure = replace(failure, attempts=(before.attempts if before else 0) + 1)
+        files.write_atomically(self._failure(failure.key), json.dumps(asdict(failure), indent=1).encode())
+        return failure
+
+    def forget_failure(self, key: str) -> None:
+        """Drop what is kept of a failure: the cell has succeeded."""
+        self._failure(key).unlink(missing_ok=True)
+
+    def _failure(self, key: str) -> Path:
+        return self.root / "failures" / f"{key}.json"
+
+    # -- temporary folders -----------------------------------------------------------------------
+
+    def scratch(self) -> Path:
+        """Make a temporary folder on the store's own file system."""
+        part = self._temporary()
+        part.mkdir(parents=True)
+        return part
+
+    def sweep(self) -> int:
+        """Remove what processes that no longer live have left behind; return how many."""
+        left = [part for part in (self.root / "tmp").glob("*-*") if not _alive(part.name)]
+        for part in left:
+            shutil.rmtree(part, ignore_errors=True)
+        return len(left)
+
+    def _temporary(self) -> Path:
+        return self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+    def _quarantine(self, folder: Path) -> None:
+        aside = self.root / "quarantine" / f"{folder.parent.name[:12]}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            folder.rename(aside)
+
+
+def _measured(record: Record, folder: Path) -> Record:
+    digests = _digests(folder)
+    whole = sha256("\n".join(f"{name} {digest}" for name, digest in sorted(digests.items())).encode())
+    size = sum((folder / name).stat().st_size for name in digests)
+    return replace(record, files=digests, digest=whole.hexdigest(), size=size)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every payload file by its name relative to *folder*."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != RECORD]
+    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
+
+
+def _records(paths: Iterator[Path]) -> Iterator[Record]:
+    for path in paths:
+        try:
+            yield Record.from_json(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+
+
+def _flush(folder: Path) -> None:
+    """Have the bytes on the disk before the rename that makes them a result."""
+    for path in [*(item for item in folder.rglob("*") if item.is_file()), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _alive(name: str) -> bool:
+    try:
+        os.kill(int(name.partition("-")[0]), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""Data sets, batched inference, metrics and statistics; knows nothing of merging or cells."""

@@ -1,0 +1,1 @@
+"""How experts combine: one file, one function, named as in a config."""

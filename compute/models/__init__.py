@@ -1,0 +1,1 @@
+"""Resolves, builds, trains and loads base models and experts; knows nothing of cells."""

@@ -1,0 +1,54 @@
+"""How small models are made: sizes, amounts and rates. Plain values, no training and no heavy imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
+
+Count = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The size of an XLM-R: width, layers, attention heads, vocabulary, tokens a text."""
+
+    hidden: Count
+    layers: Count
+    heads: Count
+    vocabulary: Count
+    max_length: Count = 48
+    dropout: Share = 0.1
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How the shared base model learns scenarios from all locales at once.
+
+    `amounts` weighs how often a locale is drawn (1 where none is given): a locale with a small amount is a
+    low-resource language of the base model.
+    """
+
+    steps: Count
+    batch: Count
+    learning_rate: Rate
+    amounts: Mapping[str, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
+    word_dropout: Share = 0.0
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """How an expert learns intents from its own locale.
+
+    `frozen` names what keeps the base model's values: parts of tensor names, such as "embeddings".
+    """
+
+    epochs: Count
+    batch: Count
+    learning_rate: Rate
+    word_dropout: Share = 0.0
+    frozen: tuple[str, ...] = ()

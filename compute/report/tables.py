@@ -1,0 +1,223 @@
+"""Tables of a page: accessible HTML that the reader can sort and filter, and the same rows as CSV."""
+
+from __future__ import annotations
+
+import csv as csv_format
+import html as html_format
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from compute.locales import LOCALES
+from compute.report import formats
+
+Row = Mapping[str, Any]
+Kind = Literal[
+    "text", "code", "locale", "percent", "points", "number", "seconds", "bytes", "bool", "verdict", "state"
+]
+
+FILTER_FROM = 10
+"""Number of rows from which a table offers a field to filter them."""
+
+_NUMERIC: Mapping[str, int] = {"percent": 2, "points": 2, "number": 2, "seconds": 0, "bytes": 0}
+_BADGES: Mapping[str, Sequence[str]] = {
+    "verdict": ("holds", "does not hold", "cannot be told"),
+    "state": ("fresh", "stale", "failed", "blocked", "missing", "running", "accepted"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """Describe one column: where its values are in a row, its heading, and how they are written.
+
+    A *percent* is given as a share of one, *points* in percentage points, *seconds* and *bytes* as such;
+    *locale* is a code such as ``sw-KE`` that is shown with its language, *verdict* and *state* are words that
+    become badges. *link* names the entry of the row that holds the address to which the value leads, and
+    *best* says which value of the column is set in bold.
+    """
+
+    name: str
+    title: str
+    kind: Kind = "text"
+    digits: int | None = None
+    link: str | None = None
+    best: Literal["highest", "lowest"] | None = None
+    note: str = ""
+
+    @property
+    def is_numeric(self) -> bool:
+        """Tell whether the values are numbers, to be set flush right and sorted by size."""
+        return self.kind in _NUMERIC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table as a page shows it: rows and columns, with a name, a caption and the address of its CSV file.
+
+    *key* is unique on the page and becomes the anchor ``table-<key>``; *row_id* names the entry of a row that
+    is its anchor, to which numbers elsewhere can lead; *csv_href* is relative to the page.
+    """
+
+    key: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    caption: str
+    csv_href: str = ""
+    row_id: str | None = None
+    empty: str = "No rows."
+
+    @property
+    def html(self) -> str:
+        """Return the markup of the table."""
+        return html(
+            self.rows,
+            self.columns,
+            key=self.key,
+            caption=self.caption,
+            csv_href=self.csv_href,
+            row_id=self.row_id,
+            empty=self.empty,
+        )
+
+    @property
+    def csv(self) -> str:
+        """Return the rows as CSV, unrounded."""
+        return csv(self.rows, self.columns)
+
+
+def html(
+    rows: Any,
+    columns: Sequence[Column],
+    *,
+    key: str,
+    caption: str,
+    csv_href: str = "",
+    row_id: str | None = None,
+    empty: str = "No rows.",
+) -> str:
+    """Return the markup of a table of *rows*, mappings or a data frame, free of blank lines.
+
+    The first column holds the row headings. The script of the site turns the column headings into buttons
+    that sort; without it the table is plain and complete. Raw values stand in ``data-sort``.
+    """
+    records = _records(rows)
+    if not records:
+        return f'<p class="rc-empty" id="table-{_escape(key)}">{_escape(empty)}</p>'
+    best = {column.name: _best(records, column) for column in columns}
+    body = "\n".join(_row(record, columns, best, row_id) for record in records)
+    mark = ' data-filter="Filter rows"' if len(records) >= FILTER_FROM else ""
+    download = f' <a class="rc-download" href="{_escape(csv_href)}" download>CSV</a>' if csv_href else ""
+    name = f"table-{_escape(key)}"
+    return (
+        f'<figure class="rc-table" id="{name}"{mark}>\n'
+        f'<figcaption><span id="{name}-caption">{_escape(caption)}</span>{download}</figcaption>\n'
+        f'<div class="rc-table__scroll" tabindex="0" role="region" aria-labelledby="{name}-caption">\n'
+        f'<table class="rc-grid" aria-labelledby="{name}-caption">\n'
+        f"<thead><tr>{''.join(map(_heading, columns))}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>"
+    )
+
+
+def csv(rows: Any, columns: Sequence[Column]) -> str:
+    """Return *rows* as CSV with the columns' names as header: raw values, nothing rounded, LF line ends."""
+    out = io.StringIO()
+    writer = csv_format.writer(out, lineterminator="\n")
+    writer.writerow([column.name for column in columns])
+    for record in _records(rows):
+        writer.writerow([_raw(record[column.name]) for column in columns])
+    return out.getvalue()
+
+
+def _records(rows: Any) -> list[Row]:
+    """Return the rows of a data frame, or of any iterable of mappings, as a list."""
+    return list(rows.to_dict("records") if hasattr(rows, "to_dict") else rows)
+
+
+def _raw(value: object) -> object:
+    return "" if formats.is_absent(value) else value
+
+
+def _escape(value: object) -> str:
+    return html_format.escape(str(value))
+
+
+def _heading(column: Column) -> str:
+    note = f' title="{_escape(column.note)}"' if column.note else ""
+    kind = "number" if column.is_numeric else "text"
+    return f'<th scope="col" class="rc-{kind}" data-kind="{kind}"{note}>{_escape(column.title)}</th>'
+
+
+def _row(record: Row, columns: Sequence[Column], best: Mapping[str, object], row_id: str | None) -> str:
+    anchor = f' id="{_escape(record[row_id])}"' if row_id else ""
+    cells = (_cell(record, column, best[column.name], index) for index, column in enumerate(columns))
+    return f"<tr{anchor}>{''.join(cells)}</tr>"
+
+
+def _cell(record: Row, column: Column, best: object, index: int) -> str:
+    value = record[column.name]
+    absent = formats.is_absent(value)
+    shown = f'<span class="rc-absent">{formats.ABSENT}</span>' if absent else _WRITERS[column.kind](value, column)
+    if best is not None and not absent and value == best:
+        shown = f"<strong>{shown}</strong>"
+    target = record.get(column.link) if column.link else None
+    if target and not absent:
+        shown = f'<a class="cell" href="{_escape(target)}">{shown}</a>'
+    tag, scope = ("th", ' scope="row"') if index == 0 else ("td", "")
+    look = "rc-number" if column.is_numeric else "rc-text"
+    return f'<{tag}{scope} class="{look}" data-sort="{_escape(_sort_value(value, column))}">{shown}</{tag}>'
+
+
+def _sort_value(value: object, column: Column) -> object:
+    if column.kind == "locale" and value in LOCALES:
+        return LOCALES[str(value)].language
+    if column.kind == "bool" and not formats.is_absent(value):
+        return "yes" if value else "no"
+    if column.kind in _BADGES and value in _BADGES[column.kind]:
+        return _BADGES[column.kind].index(str(value))
+    return repr(float(value)) if column.is_numeric and not formats.is_absent(value) else _raw(value)  # type: ignore[arg-type]
+
+
+def _best(records: Iterable[Row], column: Column) -> object:
+    """Return the value of the column to set in bold, or None."""
+    if column.best is None:
+        return None
+    values = [record[column.name] for record in records if not formats.is_absent(record[column.name])]
+    if len(values) < 2:
+        return None
+    return max(values) if column.best == "highest" else min(values)
+
+
+def badge(word: str) -> str:
+    """Return the badge of a verdict or of the state of a cell: a pill whose colour and sign say the same."""
+    look = re.sub(r"[^a-z]+", "-", word.lower()).strip("-")
+    return f'<span class="rc-badge rc-badge--{look}">{formats.text(word)}</span>'
+
+
+def _locale(value: object, _: Column) -> str:
+    code = str(value)
+    name = f"{_escape(LOCALES[code].language)} " if code in LOCALES else ""
+    return f'{name}<span class="rc-code">{_escape(code)}</span>'
+
+
+def _digits(write: Callable[[object, int], str]) -> Callable[[object, Column], str]:
+    def written(value: object, column: Column) -> str:
+        return write(value, _NUMERIC[column.kind] if column.digits is None else column.digits)
+
+    return written
+
+
+_WRITERS: Mapping[str, Callable[[Any, Column], str]] = {
+    "text": lambda value, _: _escape(value),
+    "code": lambda value, _: f"<code>{_escape(value)}</code>",
+    "locale": _locale,
+    "percent": _digits(formats.percent),
+    "points": _digits(formats.points),
+    "number": _digits(formats.number),
+    "seconds": lambda value, _: formats.seconds(value),
+    "bytes": lambda value, _: formats.size(value),
+    "bool": lambda value, _: "yes" if value else "no",
+    "verdict": lambda value, _: badge(str(value)),
+    "state": lambda value, _: badge(str(value)),
+}

@@ -1,0 +1,56 @@
+"""Pieces of config that studies share: locales, plug-in names, where data and models come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from compute import plugins
+from compute.locales import check
+from compute.models.recipes import Architecture, Finetuning, Pretraining
+
+LocaleCode = Annotated[str, AfterValidator(check)]
+Method = Annotated[str, AfterValidator(lambda name: plugins.check("compute.merging.methods", name))]
+Density = Annotated[float, Field(gt=0, le=1)]
+DropRate = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class PhrasebookSize:
+    """How many utterances an intent the phrasebook gives to each partition."""
+
+    train: Count
+    dev: Count
+    test: Count
+    held_out: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """Models made by cells: one base for all locales, one expert a locale."""
+
+    architecture: Architecture
+    pretraining: Pretraining
+    finetuning: Finetuning
+    kind: Literal["made"] = "made"
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Models of the hub: `experts` and `subfolder` are patterns over {locale}.
+
+    `revisions` pins each repository to a commit; `python -m compute pin` writes them.
+    """
+
+    base: str
+    experts: str
+    subfolder: str | None = None
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["hub"] = "hub"
+
+
+Models = Annotated[Made | Hub, Field(discriminator="kind")]

@@ -1,0 +1,1 @@
+"""Which locales resemble which (URIEL), which transfer to which (REAL), and whom to choose."""

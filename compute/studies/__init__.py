@@ -1,0 +1,1 @@
+"""One folder a study: config, results, figures, claims and page."""

@@ -1,0 +1,320 @@
+"""Does DARE help cross-lingual merging, and does it matter how the sources are chosen?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from compute.cells import evaluation as measure
+from compute.cells import similarity as similarities
+from compute.cells.models import merged
+from compute.cells.similarity import Scope
+from compute.cells.zoo import Zoo, zoo
+from compute.engine.cell import Cell
+from compute.errors import UsageError
+from compute.evaluation import sources
+from compute.locales import PREDECESSOR_LOCALES
+from compute.settings import Count, Density, DropRate, LocaleCode, Method, Models, PhrasebookSize
+from compute.studies.dare_source_selection import claims, figures, published, tables
+from compute.study import Row, Rows, Study
+
+RULES = (("uriel", "sinkhorn"), ("uriel", "top_k"), ("real", "sinkhorn"), ("real", "top_k"))
+"""Similarity × selection rule; the document's own are those by Sinkhorn."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the study depends on."""
+
+    seed: int
+    data: str
+    """"phrasebook", a Parquet file or a folder of JSONL files in MASSIVE's columns, or org/name@revision."""
+    phrasebook: PhrasebookSize
+    locales: Annotated[tuple[LocaleCode, ...], Field(min_length=3)]
+    targets: Annotated[tuple[LocaleCode, ...], Field(min_length=1)]
+    lead: LocaleCode
+    """The target of the document's first table."""
+    models: Models
+    count: Annotated[int, Field(ge=2)] = 3
+    """Sources a merge."""
+    density: Density = 0.2
+    """Share of each task vector that TIES keeps (the document's k)."""
+    drop_rate: DropRate = 0.9
+    draws: Count = 3
+    """Repetitions of what is random: DARE's masks, random sources."""
+    methods: Annotated[tuple[Method, ...], Field(min_length=2)] = ("ties", "task_arithmetic", "average")
+    """The first is the document's."""
+
+    def __post_init__(self) -> None:
+        """Refuse a config whose parts do not fit each other."""
+        for locale in {*self.targets, self.lead}:
+            if locale not in self.locales:
+                raise UsageError(f"target {locale} is not among the locales: add it to `locales`")
+        if self.lead not in self.targets:
+            raise UsageError(f"lead {self.lead} is not among the targets: add it to `targets`")
+        known = [locale for locale in self.locales if locale in PREDECESSOR_LOCALES]
+        if self.count >= len(known):
+            raise UsageError(f"count {self.count}: {len(known)} locales leave {len(known) - 1} sources a target")
+
+
+def check(config: Config) -> None:
+    """Refuse data that cannot be read, before anything runs."""
+    source(config).check(config.locales)
+
+
+def source(config: Config) -> sources.Source:
+    """Return the data source that the config names."""
+    return sources.parse(config.data, phrasebook=config.phrasebook, seed=config.seed)
+
+
+class Design:
+    """The cells of the study, made on demand from one config; the same call is always the same cell."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.zoo: Zoo = zoo(source(config), config.locales, config.models, seed=config.seed)
+        self.similarity: Mapping[str, Cell] = {
+            "uriel": similarities.uriel(PREDECESSOR_LOCALES, "macro"),
+            "real": similarities.real(self.transfer),
+        }
+
+    @property
+    def transfer(self) -> dict[str, dict[str, Cell]]:
+        """Every expert on the dev split of every locale: what REAL is read from."""
+        locales = self.config.locales
+        return {source: {target: self.zero_shot(source, target, "dev") for target in locales} for source in locales}
+
+    def zero_shot(self, source: str, target: str, split: str) -> Cell:
+        """Measure one expert on one locale."""
+        return measure.evaluation(self.zoo.experts[source], self.zoo.corpora[target], target, split)
+
+    def rivals(self, target: str) -> dict[str, Cell]:
+        """Measure all other locales' experts on *target*: the zero-shot baselines."""
+        return {source: self.zero_shot(source, target, "test") for source in self.config.locales if source != target}
+
+    def chosen(self, similarity: str, rule: str, target: str, *, draw: int = 0, scope: Scope = "ExcTar") -> Cell:
+        """Choose sources for *target* from the study's locales."""
+        config, known = self.config, self.similarity[similarity]
+        return similarities.selection(known, config.locales, target, rule, scope, config.count, config.seed, draw)
+
+    def weights(self, similarity: str, rule: str, target: str, sources: Cell) -> Cell:
+        """Weigh chosen sources: by Sinkhorn where it chose them, as the document does, else by similarity."""
+        weighing = "sinkhorn" if rule == "sinkhorn" else "uniform" if rule == "random_k" else "similarity"
+        return similarities.coefficients(self.similarity[similarity], target, sources, weighing)
+
+    def merge(
+        self,
+        similarity: str,
+        rule: str,
+        target: str,
+        *,
+        method: str = "",
+        drop_rate: float = 0.0,
+        draw: int = 0,
+        scope: Scope = "ExcTar",
+    ) -> Cell:
+        """Choose, weigh, merge and measure on the test split of *target*."""
+        method = method or self.config.methods[0]
+        sources = self.chosen(similarity, rule, target, draw=draw if rule == "random_k" else 0, scope=scope)
+        model = merged(
+            self.zoo.base,
+            self.zoo.experts,
+            sources,
+            self.weights(similarity, rule, target, sources),
+            method,
+            {"density": self.config.density} if method == "ties" else {},
+            drop_rate,
+            self.config.seed,
+            draw,
+        )
+        return measure.evaluation(model, self.zoo.corpora[target], target, "test")
+
+    def dare(self, rule: str, target: str, method: str) -> list[Cell]:
+        """Repeat a merge under DARE with other masks."""
+        rate = self.config.drop_rate
+        return [
+            self.merge("real", rule, target, method=method, drop_rate=rate, draw=draw)
+            for draw in range(self.config.draws)
+        ]
+
+
+def results(config: Config) -> dict[str, Rows | Cell]:
+    """Build every result of the study as rows of cells."""
+    design = Design(config)
+    return {
+        "configurations": list(_configurations(config)),
+        "primary": list(_primary(design)),
+        "selection": list(_selection(design)),
+        "dare": list(_dare(design)),
+        "methods": list(_methods(design)),
+        "include_target": list(_include_target(design)),
+        "sources": list(_sources(design)),
+        "transfer": list(_transfer(design)),
+        "typology": similarities.ranking(design.similarity["uriel"], "sq-AL"),
+        "spreads": list(_spreads(design)),
+        "pooled": list(_pooled(design)),
+    }
+
+
+def _configurations(config: Config) -> Iterator[Row]:
+    for name, similarity, rate, targets in (
+        ("A", "URIEL", 0.0, [config.lead]),
+        ("B", "REAL", 0.0, config.targets),
+        ("C", "REAL", config.drop_rate, config.targets),
+    ):
+        yield {"config": name, "similarity": similarity, "drop_rate": rate, "targets": list(targets)}
+
+
+def _outcome(design: Design, target: str, system: Cell) -> dict[str, object]:
+    """Measure a system against the best zero-shot source of its target."""
+    return {"target": target, "score": system, "goal": measure.goal(system, design.rivals(target), design.config.seed)}
+
+
+def _primary(design: Design) -> Iterator[Row]:
+    """The document's first table: URIEL against REAL on the lead target, both selected by Sinkhorn."""
+    lead = design.config.lead
+    for similarity in ("uriel", "real"):
+        yield {
+            "system": similarity.upper(),
+            "sources": design.chosen(similarity, "sinkhorn", lead),
+            **_outcome(design, lead, design.merge(similarity, "sinkhorn", lead)),
+        }
+
+
+def _selected(design: Design, similarity: str, rule: str, target: str, draw: int = 0) -> dict[str, object]:
+    chosen = design.chosen(similarity, rule, target, draw=draw)
+    random = rule == "random_k"
+    return {
+        "similarity": "none" if random else similarity.upper(),
+        "rule": f"random, draw {draw + 1}" if random else rule,
+        "sources": chosen,
+        "chosen": measure.mean_transfer(rule, target, chosen, design.rivals(target)),
+        **_outcome(design, target, design.merge(similarity, rule, target, draw=draw)),
+    }
+
+
+def _selection(design: Design) -> Iterator[Row]:
+    """Every rule on every target, at the document's method; random choices as the control."""
+    for target in design.config.targets:
+        for similarity, rule in RULES:
+            yield _selected(design, similarity, rule, target)
+        for draw in range(design.config.draws):
+            yield _selected(design, "uriel", "random_k", target, draw)
+
+
+def _dare(design: Design) -> Iterator[Row]:
+    """The document's ablation: REAL by Sinkhorn, with and without DARE."""
+    method, seed = design.config.methods[0], design.config.seed
+    for target in design.config.targets:
+        plain, dropped = design.merge("real", "sinkhorn", target), design.dare("sinkhorn", target, method)
+        yield {
+            **_outcome(design, target, plain),
+            "dare": measure.replicates(f"{method}/dare/{target}", dropped),
+            "loss": measure.pooled_difference(f"dare/{method}/{target}", dropped, [plain] * len(dropped), seed),
+        }
+
+
+def _methods(design: Design) -> Iterator[Row]:
+    """Every method with and without DARE, on the sources with the best measured transfer."""
+    seed = design.config.seed
+    for target in design.config.targets:
+        for method in design.config.methods:
+            plain, dropped = design.merge("real", "top_k", target, method=method), design.dare("top_k", target, method)
+            yield {
+                "method": method,
+                **_outcome(design, target, plain),
+                "dare": measure.replicates(f"{method}/dare/top_k/{target}", dropped),
+                "loss": measure.pooled_difference(
+                    f"dare/{method}/top_k/{target}", dropped, [plain] * len(dropped), seed
+                ),
+            }
+
+
+def _include_target(design: Design) -> Iterator[Row]:
+    """IncTar: the target's own expert is a candidate too, and what is to be beaten (Goal 2)."""
+    for target in design.config.targets:
+        own = design.zero_shot(target, target, "test")
+        for method in design.config.methods:
+            system = design.merge("real", "top_k", target, method=method, scope="IncTar")
+            yield {
+                "target": target,
+                "method": method,
+                "sources": design.chosen("real", "top_k", target, scope="IncTar"),
+                "score": system,
+                "own": own,
+                "goal": measure.goal(system, {target: own}, design.config.seed),
+            }
+
+
+def _sources(design: Design) -> Iterator[Row]:
+    """Each possible source of each target: how well it transfers, and which rule takes it with what weight."""
+    for target in design.config.targets:
+        for source, test in design.rivals(target).items():
+            yield {
+                "target": target,
+                "source": source,
+                "test": test,
+                "dev": design.zero_shot(source, target, "dev"),
+                "typology": similarities.similarity_of(design.similarity["uriel"], source, target),
+                **{rule: _share(design, rule, source, target) for rule in ("sinkhorn", "top_k")},
+            }
+
+
+def _share(design: Design, rule: str, source: str, target: str) -> Cell:
+    chosen = design.chosen("real", rule, target)
+    return similarities.share(source, chosen, design.weights("real", rule, target, chosen))
+
+
+def _transfer(design: Design) -> Iterator[Row]:
+    for source, row in design.transfer.items():
+        for target, score in row.items():
+            yield {"source": source, "target": target, "score": score}
+
+
+def _spreads(design: Design) -> Iterator[Row]:
+    for target in design.config.targets:
+        by_selection = {f"{s}/{r}": design.merge(s, r, target) for s, r in RULES}
+        by_method = {m: design.merge("real", "top_k", target, method=m) for m in design.config.methods}
+        yield {
+            "target": target,
+            "spread": measure.spreads(target, by_selection, by_method, design.config.seed),
+        }
+
+
+def _pooled(design: Design) -> Iterator[Row]:
+    """Comparisons over all targets together, which the claims are judged by."""
+    targets, seed = design.config.targets, design.config.seed
+    by_rule = {(s, r): [design.merge(s, r, target) for target in targets] for s, r in RULES}
+    for what, a, b in (
+        ("REAL − URIEL, by Sinkhorn", ("real", "sinkhorn"), ("uriel", "sinkhorn")),
+        ("REAL − URIEL, by top-k", ("real", "top_k"), ("uriel", "top_k")),
+        ("top-k − Sinkhorn, on REAL", ("real", "top_k"), ("real", "sinkhorn")),
+        ("top-k − Sinkhorn, on URIEL", ("uriel", "top_k"), ("uriel", "sinkhorn")),
+    ):
+        yield {"what": what, "pooled": measure.pooled_difference(what, by_rule[a], by_rule[b], seed)}
+    plain = [design.merge("real", "sinkhorn", target) for target in targets]
+    dropped = [design.dare("sinkhorn", target, design.config.methods[0]) for target in targets]
+    pairs = [(cell, base) for cells, base in zip(dropped, plain, strict=True) for cell in cells]
+    yield {
+        "what": "DARE − no DARE",
+        "pooled": measure.pooled_difference("DARE − no DARE", [a for a, _ in pairs], [b for _, b in pairs], seed),
+    }
+
+
+study = Study(
+    title="DARE and source selection",
+    summary="Does dropping and rescaling task vectors help cross-lingual merging, and does it matter how the "
+    "sources are chosen?",
+    config=Config,
+    results=results,
+    check=check,
+    tables=tables.TABLES,
+    figures=figures.FIGURES,
+    claims=claims.CLAIMS,
+    implied=published.implied,
+    folder=Path(__file__).parent,
+)

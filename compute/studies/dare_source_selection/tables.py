@@ -1,0 +1,150 @@
+"""The study's tables: which result each shows, and its columns."""
+
+from __future__ import annotations
+
+from compute.study import Column, Table
+
+SCORE = Column("score_accuracy", "Accuracy", "percent", "score_low", "score_high")
+GAIN = Column("goal_difference", "Against best source", "points", "goal_low", "goal_high")
+BEST = (
+    Column("goal_best", "Best zero-shot source", "locale"),
+    Column("goal_best_accuracy", "Its accuracy", "percent", "goal_best_low", "goal_best_high"),
+)
+TARGET = Column("target", "Target", "locale")
+SOURCES = Column("sources", "Sources selected", "locales")
+GOAL_1 = Column("goal_reached", "Goal 1", "yes")
+DARE = (
+    Column("dare_accuracy", "With DARE", "percent", "dare_low", "dare_high", note="mean; range over the masks"),
+    Column("loss_difference", "DARE's effect", "points", "loss_low", "loss_high"),
+)
+
+TABLES = (
+    Table(
+        "configurations",
+        "configurations",
+        "Configurations",
+        (
+            Column("config", "Config"),
+            Column("similarity", "Similarity"),
+            Column("drop_rate", "DARE drop rate", "number"),
+            Column("targets", "Targets", "locales"),
+        ),
+    ),
+    Table(
+        "primary",
+        "primary",
+        "URIEL against REAL, both selected by Sinkhorn",
+        (Column("system", "Similarity"), TARGET, SOURCES, SCORE, *BEST, GAIN, Column("goal_p", "McNemar p", "p")),
+    ),
+    Table(
+        "selection",
+        "selection",
+        "Every selection rule on every target",
+        (
+            TARGET,
+            Column("similarity", "Similarity"),
+            Column("rule", "Rule"),
+            SOURCES,
+            Column("chosen_accuracy", "Mean transfer of the sources", "percent"),
+            SCORE,
+            GAIN,
+        ),
+    ),
+    Table(
+        "dare",
+        "dare",
+        "DARE on the sources that Sinkhorn selects from REAL",
+        (
+            TARGET,
+            *BEST,
+            Column("score_accuracy", "No DARE", "percent", "score_low", "score_high"),
+            *DARE,
+            GAIN,
+            Column("goal_reached", "Goal 1 without DARE", "yes"),
+        ),
+    ),
+    Table(
+        "methods",
+        "methods",
+        "Merge methods with and without DARE, on the sources with the highest transfer",
+        (
+            TARGET,
+            Column("method", "Method"),
+            Column("score_accuracy", "No DARE", "percent", "score_low", "score_high"),
+            *DARE,
+            GAIN,
+            GOAL_1,
+        ),
+    ),
+    Table(
+        "include_target",
+        "include_target",
+        "With the target's own expert among the candidates (IncTar)",
+        (
+            TARGET,
+            Column("method", "Method"),
+            SOURCES,
+            SCORE,
+            Column("own_accuracy", "Target's own expert", "percent", "own_low", "own_high"),
+            Column("goal_difference", "Difference", "points", "goal_low", "goal_high"),
+            Column("goal_reached", "Goal 2", "yes"),
+        ),
+    ),
+    Table(
+        "sources",
+        "sources",
+        "Each source's measured transfer, and who selects it",
+        (
+            TARGET,
+            Column("source", "Source", "locale"),
+            Column("test_accuracy", "Transfer, test", "percent", "test_low", "test_high"),
+            Column("dev_accuracy", "Transfer, dev (REAL)", "percent"),
+            Column("typology_value", "URIEL similarity", "number"),
+            Column("sinkhorn_weight", "Weight by Sinkhorn", "percent"),
+            Column("top_k_weight", "Weight by top-k", "percent"),
+        ),
+    ),
+    Table(
+        "typology",
+        "typology",
+        "URIEL for sq-AL over 50 locales: raw similarity against the document's Sinkhorn weights",
+        (
+            Column("locale", "Locale", "locale"),
+            Column("similarity", "Raw similarity", "number"),
+            Column("rank", "Rank", "integer"),
+            Column("weight", "Sinkhorn weight", "number"),
+            Column("weight_rank", "Rank by weight", "integer"),
+        ),
+    ),
+    Table(
+        "transfer",
+        "transfer",
+        "Transfer matrix on dev",
+        (
+            Column("source", "Source", "locale"),
+            Column("target", "Target", "locale"),
+            Column("score_accuracy", "Accuracy", "percent", "score_low", "score_high"),
+        ),
+    ),
+    Table(
+        "spreads",
+        "spreads",
+        "How far accuracy moves",
+        (
+            TARGET,
+            Column("spread_selection", "With the selection", "points"),
+            Column("spread_method", "With the method", "points"),
+            Column("spread_difference", "Difference", "points", "spread_low", "spread_high"),
+        ),
+    ),
+    Table(
+        "pooled",
+        "pooled",
+        "Comparisons pooled over the targets",
+        (
+            Column("what", "Comparison"),
+            Column("pooled_difference", "Difference", "points", "pooled_low", "pooled_high"),
+            Column("pooled_n", "Utterances", "integer"),
+        ),
+    ),
+)
