@@ -26,7 +26,9 @@ def load(study: Study, profile: str, changes: Sequence[str] = ()) -> Any:
         raise unknown(f"profile of {study.slug}", profile, study.profiles())
     path = study.folder / f"{profile}.yaml"
     adapter = TypeAdapter(study.config)
-    config = _validated(adapter, read_yaml(path), path.name)
+    lock = study.folder / f"{profile}.lock.yaml"
+    written = _merged(read_yaml(path), read_yaml(lock) if lock.exists() else {})
+    config = _validated(adapter, written, path.name)
     if not changes:
         return config
     values = adapter.dump_python(config, mode="json")
@@ -42,6 +44,13 @@ def read_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise UsageError(f"{path.name}, line {line}: {error.problem or 'is not YAML'}") from error
+
+
+def _merged(values: Any, more: Any) -> Any:
+    """Lay what a lock file pins over a profile."""
+    if not isinstance(values, dict) or not isinstance(more, dict):
+        return more
+    return {**values, **{name: _merged(values.get(name, {}), item) for name, item in more.items()}}
 
 
 def _validated(adapter: TypeAdapter[Any], values: Any, source: str) -> Any:

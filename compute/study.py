@@ -20,14 +20,20 @@ Rows = Sequence[Row]
 """A result of a study: one row a line, whose values are plain or cells. In tables, figures and claims a
 cell's result that is a mapping is spread over fields: of `score` the accuracy is `score_accuracy`."""
 
-Kind = Literal["text", "percent", "points", "number", "integer", "locale", "locales", "yes", "p"]
+Kind = Literal[
+    "text", "code", "locale", "locales", "percent", "points", "number", "p", "seconds", "bytes", "bool", "verdict", "state"
+]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: the field of the row it shows, and as what.
+    """One column of a table: the field of a row that it shows, its heading, and how values are written.
 
-    `low` and `high` name the fields with the bounds of an interval.
+    A *percent* is given as a share of one, *points* in percentage points (a study's results hold shares; the
+    page multiplies), *seconds* and *bytes* as such; *locale* is a code such as ``sw-KE`` that is shown with its
+    language, *locales* a list of codes, *p* a p-value, *verdict* and *state* words that become badges. *low*
+    and *high* name the fields with the bounds of an interval, *link* the field with the address that the value
+    leads to, and *best* says which value of the column is set in bold.
     """
 
     name: str
@@ -35,17 +41,32 @@ class Column:
     kind: Kind = "text"
     low: str = ""
     high: str = ""
+    digits: int | None = None
+    best: Literal["highest", "lowest"] | None = None
     note: str = ""
+    link: str | None = None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Tell whether the values are numbers, to be set flush right and sorted by size."""
+        return self.kind in ("percent", "points", "number", "p", "seconds", "bytes")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a study: the result that it shows and its columns."""
+    """A table of a study: the result that it shows, its columns, and the published rows set beside it.
+
+    Published rows are those of `published.yaml` under the table's *published* name; they are joined on the
+    fields *on*, and each of their fields `x` becomes the field `published_x`. Columns whose name begins so
+    show them; published percentages are percentages, not shares.
+    """
 
     name: str
     rows: str
     title: str
     columns: tuple[Column, ...]
+    published: str = ""
+    on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +150,13 @@ class Study:
     def slug(self) -> str:
         """The study's name in addresses and on the command line."""
         return self.folder.name.replace("_", "-")
+
+    def published(self) -> dict[str, Any]:
+        """Read the source document's tables from `published.yaml`; empty without one."""
+        import yaml
+
+        path = self.folder / "published.yaml"
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
     def profiles(self) -> list[str]:
         """List the study's profiles: `mini` first, as it is the default."""

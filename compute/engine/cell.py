@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
+from string import Formatter
 from typing import Any, cast
 
-from compute.engine.keys import key_of
+from compute.engine.keys import Input, key_of
 from compute.errors import UsageError
 
 
@@ -32,6 +33,15 @@ class CellFunction:
     libraries: tuple[str, ...] = ()
     """Distributions whose version can change the result."""
 
+    def __post_init__(self) -> None:
+        """Refuse what no call could bind: TypeError at the definition, not in the middle of a build."""
+        parameters = self.signature.parameters
+        starred = [name for name, found in parameters.items() if found.kind not in _NAMED]
+        if starred:
+            raise TypeError(f"cell {self.name}: parameter {starred[0]!r} must be one that can be named in a call")
+        if unknown := {*self.lazy, *self.plugins, *_placeholders(self.label)} - set(parameters):
+            raise TypeError(f"cell {self.name}: its options speak of {min(unknown)!r}, which is no parameter")
+
     @property
     def name(self) -> str:
         """The function's own name: with the arguments, what a key is made from."""
@@ -43,14 +53,25 @@ class CellFunction:
         return inspect.signature(self.function)
 
     def __call__(self, *args: object, **kwargs: object) -> Cell:
-        """Describe a call; TypeError at once for arguments that do not fit."""
-        bound = self.signature.bind(*args, **kwargs)
+        """Describe a call; TypeError at once for arguments that do not fit, UsageError for ones without a key."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"cell {self.name}: {error}") from None
         bound.apply_defaults()
-        return Cell(self, dict(bound.arguments))
+        return Cell(self, bound.arguments)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
         """Travel to other processes as a name: code is never shipped."""
         return _find, (self.function.__module__, self.function.__qualname__)
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _placeholders(label: str) -> set[str]:
+    names = [name for _, name, _, _ in Formatter().parse(label) if name is not None]
+    return {name.partition(".")[0].partition("[")[0] for name in names}
 
 
 def _find(module: str, name: str) -> CellFunction:
@@ -83,11 +104,13 @@ class Cell:
 
     function: CellFunction
     arguments: Mapping[str, object]
+    cell_key: str = field(init=False, repr=False)
+    """The key, under the name by which `keys` knows a cell in an argument."""
 
-    @cached_property
-    def cell_key(self) -> str:
-        """The key under the name by which `keys` knows a cell in an argument."""
-        return key_of(self.function.name, self.arguments)
+    def __post_init__(self) -> None:
+        """Take the arguments as they are now, whatever the caller does to a list or mapping later."""
+        object.__setattr__(self, "arguments", _copied(self.arguments))
+        object.__setattr__(self, "cell_key", key_of(self.function.name, self.arguments))
 
     @property
     def key(self) -> str:
@@ -102,17 +125,19 @@ class Cell:
     @cached_property
     def inputs(self) -> tuple[Cell, ...]:
         """The cells among the arguments, each once, in order."""
-        found = {item.key: item for item in cells_in(self.arguments)}
-        return tuple(found.values())
+        return tuple(_once(cells_in(self.arguments)).values())
 
     @cached_property
     def stored_inputs(self) -> tuple[Cell, ...]:
         """The nearest stored cells that this one needs, through inputs that are not kept."""
-        found: dict[str, Cell] = {}
-        for item in self.inputs:
-            for stored in (item,) if item.function.store else item.stored_inputs:
-                found[stored.key] = stored
-        return tuple(found.values())
+        found = (item.stored_inputs if not item.function.store else (item,) for item in self.inputs)
+        return tuple(_once(item for group in found for item in group).values())
+
+    @cached_property
+    def inline(self) -> tuple[Cell, ...]:
+        """The cell itself and the inputs that are computed inside it, each once."""
+        found = (item.inline for item in self.inputs if not item.function.store)
+        return tuple(_once([self, *(item for group in found for item in group)]).values())
 
     def __eq__(self, other: object) -> bool:
         """Two cells are the same if their keys are."""
@@ -124,15 +149,51 @@ class Cell:
 
     def __str__(self) -> str:
         """Return the label, in which cells among the arguments stand with their own."""
-        return self.function.label.format(**self.arguments) or self.function.name
+        spoken = {name: _spoken(value) for name, value in self.arguments.items()}
+        return self.function.label.format(**spoken) or self.function.name
 
     def __getstate__(self) -> dict[str, object]:
-        """Travel without what is cached, except the key: it may have been taken from files."""
-        return {"function": self.function, "arguments": self.arguments, "cell_key": self.key}
+        """Travel without what is cached, except the key and name: they may have been taken from files."""
+        names = {"cell_key": self.key, "name": self.name}
+        return {"function": self.function, "arguments": self.arguments, **names}
 
     def with_arguments(self, **changes: object) -> Cell:
         """Return the same call with some arguments changed."""
-        return replace(self, arguments={**self.arguments, **changes})
+        return self.function(**{**self.arguments, **changes})
+
+    def shipped(self) -> Cell:
+        """Return the cell as a worker needs it: of its stored inputs no more than the key and name."""
+        return self._bare(replace_cells(self.arguments, _shipped))
+
+    def _bare(self, arguments: Mapping[str, object]) -> Cell:
+        bare = object.__new__(Cell)
+        bare.__dict__.update(self.__getstate__(), arguments=arguments)
+        return bare
+
+
+def _shipped(item: Cell) -> Cell:
+    return item._bare({}) if item.function.store else item.shipped()
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if type(value) is list else value
+
+
+def _spoken(value: object) -> object:
+    """Name an input from outside by its kind: where it lies is nobody's business."""
+    return type(value).__name__ if is_dataclass(value) and isinstance(value, Input) else value
+
+
+def _once(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Return cells by key, each once; two functions of one name cannot be told apart."""
+    found: dict[str, Cell] = {}
+    for item in cells:
+        modules = {found.setdefault(item.key, item).function.function.__module__, item.function.function.__module__}
+        if len(modules) > 1:
+            raise UsageError(f"two cells are called {item.function.name}, in {' and '.join(sorted(modules))}: rename one")
+    return found
 
 
 def cells_in(value: object) -> Iterator[Cell]:
@@ -142,9 +203,12 @@ def cells_in(value: object) -> Iterator[Cell]:
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from cells_in(item)
-    elif isinstance(value, list | tuple | set | frozenset):
+    elif isinstance(value, list | tuple):
         for item in value:
             yield from cells_in(item)
+    elif isinstance(value, set | frozenset):
+        if any(True for item in value for _ in cells_in(item)):
+            raise UsageError("cells in a set have no order in which to arrive: pass them in a list")
     elif is_dataclass(value) and not isinstance(value, type):
         for member in fields(value):
             yield from cells_in(getattr(value, member.name))
@@ -157,14 +221,15 @@ def replace_cells(value: object, found: Callable[[Cell], object]) -> Any:
     if isinstance(value, Mapping):
         return {name: replace_cells(item, found) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(replace_cells(item, found) for item in value)
-    if is_dataclass(value) and not isinstance(value, type) and any(cells_in(value)):
-        members = {m.name: replace_cells(getattr(value, m.name), found) for m in fields(value)}
+        items = [replace_cells(item, found) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if is_dataclass(value) and not isinstance(value, type) and any(True for _ in cells_in(value)):
+        members = {m.name: replace_cells(getattr(value, m.name), found) for m in fields(value) if m.init}
         return replace(value, **members)
     return value
 
 
-def reachable(wanted: Iterator[Cell] | list[Cell]) -> list[Cell]:
+def reachable(wanted: Iterable[Cell]) -> list[Cell]:
     """Return the stored cells that *wanted* need, each once, inputs before their dependents."""
     order: dict[str, Cell] = {}
     for start in wanted:
@@ -174,8 +239,8 @@ def reachable(wanted: Iterator[Cell] | list[Cell]) -> list[Cell]:
         while stack:
             item, expanded = stack.pop()
             if item.key in order:
-                continue
-            if expanded:
+                _once([order[item.key], item])
+            elif expanded:
                 order[item.key] = item
             else:
                 stack.append((item, True))

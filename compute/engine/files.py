@@ -5,10 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from compute.errors import UsageError
+
+T = TypeVar("T")
+
+SETTLED = 2.0
+"""Seconds. A younger file may be written again without its stat telling: clocks of file systems are coarse."""
 
 
 class Remembered:
@@ -16,27 +25,33 @@ class Remembered:
 
     def __init__(self, index: Path | None = None) -> None:
         self.index = index
-        self.entries: dict[str, list[object]] = read_json(index) if index else {}
+        self.entries: dict[str, Any] = read_json(index) if index else {}
         self._changed = False
 
-    def get(self, path: Path) -> object | None:
-        """Return what is remembered for *path*, or None when nothing is or the file has changed."""
-        known = self.entries.get(str(path))
-        return known[1] if known and known[0] == stamp(path) else None
+    def of(self, path: Path, work: Callable[[Path], T], kind: str = "") -> T:
+        """Return what *work* gives for *path*, from memory if the file is as it was then.
 
-    def put(self, path: Path, value: object) -> None:
-        """Remember *value* for *path* as the file is now."""
-        self.entries[str(path)] = [stamp(path), value]
-        self._changed = True
+        *kind* keeps apart what different work, or another version of the same, gives for one file.
+        """
+        name, seen = f"{path}?{kind}", stamp(path)
+        match self.entries.get(name):
+            case [known, value] if known == seen:
+                return cast(T, value)
+        found = work(path)
+        if time.time() - seen[1] / 1e9 > SETTLED:
+            self.entries[name] = [seen, found]
+            self._changed = True
+        return found
 
     def save(self) -> None:
         """Write the index if something was added; a read-only cache is no reason to fail."""
         if self.index and self._changed:
-            write_atomically(self.index, json.dumps(self.entries).encode())
-            self._changed = False
+            with suppress(OSError):
+                write_atomically(self.index, json.dumps(self.entries).encode())
+                self._changed = False
 
 
-def read_json(path: Path) -> dict[str, list[object]]:
+def read_json(path: Path) -> dict[str, Any]:
     """Read an index, or begin anew where it is missing or damaged: it can always be worked out again."""
     try:
         found = json.loads(path.read_bytes())
@@ -46,9 +61,9 @@ def read_json(path: Path) -> dict[str, list[object]]:
 
 
 def stamp(path: Path) -> list[int]:
-    """Return the size, modification time (ns) and inode of *path*."""
+    """Return the size, the times of modification and of change (ns) and the inode of *path*."""
     stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -86,8 +101,4 @@ def digest(path: Path) -> str:
     path = path.resolve()
     if not path.is_file():
         raise UsageError(f"no file {path.name!r} at the given path: check the config's path")
-    known = _digests.get(path)
-    if not isinstance(known, str):
-        known = sha256(path)
-        _digests.put(path, known)
-    return known
+    return _digests.of(path, sha256)

@@ -232,7 +232,7 @@ def parse(text: str, *, phrasebook: Sizes = DefaultSizes(), seed: int = 0) -> So
         return PhrasebookData(seed, *sizes)
     if path.suffix == ".parquet":
         return ParquetData(path)
-    if path.is_dir():
+    if text and path.is_dir():
         return JsonlData(path)
     if match := re.fullmatch(r"([\w-][\w.-]*/[\w.-]+?)(?:@(\S+))?", text):
         return HubData(match[1], _revision(match[1], match[2]))

@@ -32,8 +32,8 @@ def merge(
     device, and the result has the base's types. Where *drop_rate* > 0, DARE drops that share of every task
     vector first, by masks that depend on *seed*, the expert's name and the tensor's alone. *coefficients* go
     with the experts in their order. Tensors that are not floating (counters, index buffers) are the base's,
-    and the experts must have the same.
-    Pass a tied parameter once: under two names it would be ranked twice and dropped in two ways.
+    and the experts must have the same. Pass a tied parameter once: under two names it would be ranked twice
+    and dropped in two ways.
 
     Works on one tensor of all experts at a time, unless the method has the option trim_scope at "model":
     then the task vectors of all experts are in memory together.

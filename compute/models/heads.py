@@ -45,8 +45,8 @@ def _check_direction(name: str, expert: Checkpoint, reference: Checkpoint) -> No
     cosine = float(cosine_similarity(_dense(expert), _dense(reference), dim=0))
     if cosine < ALIKE:
         raise ValueError(
-            f"expert {name!r} seems to have begun with another head: the cosine of its {DENSE} with the others'"
-            f" is {cosine:.2f}, expected {ALIKE} or more; fine-tune all experts from one base with one head"
+            f"expert {name!r} seems to have begun with another head: the cosine of its {DENSE} with the"
+            f" others' is {cosine:.2f}, expected {ALIKE} or more; fine-tune all experts from one base"
         )
 
 

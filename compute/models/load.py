@@ -11,6 +11,9 @@ from compute.models.checkpoint import Checkpoint, head_of, no_progress_bars, pla
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt")
+"""What a tokenizer is read from; one of them is enough."""
+
 
 def from_folder(path: Path, subfolder: str | None = None) -> Checkpoint:
     """Load a classifier and its tokenizer from a folder, or from a subfolder of it.
@@ -78,20 +81,35 @@ def _load(source: str, *, subfolder: str, revision: str | None) -> Checkpoint:
             f"the model in {source!r} lacks {lost[0]!r} and {len(lost) - 1} more weights: get it anew"
         )
     tensors = {name: tensor for name, tensor in tensors.items() if name not in missing}
-    return Checkpoint(plain_config(config), tensors, _tokenizer(source, places))
+    return Checkpoint(plain_config(config), tensors, _tokenizer(source, subfolder, revision))
 
 
-def _tokenizer(source: str, places: dict[str, Any]) -> str:
-    """Read the tokenizer beside the weights, or that of the whole repository."""
+def _tokenizer(source: str, subfolder: str, revision: str | None) -> str:
+    """Read the tokenizer beside the weights, or else that of the whole repository.
+
+    The files are looked for first: without any, AutoTokenizer makes up one that knows no word.
+    """
     from transformers import AutoTokenizer
 
-    for place in (places, {**places, "subfolder": ""}):
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source, **place)
-        except (OSError, ValueError):
-            continue
-        return str(tokenizer.backend_tokenizer.to_str())
-    raise UsageError(f"no tokenizer in {source!r}: expected a tokenizer.json beside the weights")
+    for place in dict.fromkeys((subfolder, "")):
+        if any(_exists(source, place, revision, name) for name in TOKENIZER_FILES):
+            tokenizer = AutoTokenizer.from_pretrained(source, subfolder=place, revision=revision or "main")
+            return str(tokenizer.backend_tokenizer.to_str())
+    raise UsageError(
+        f"no tokenizer in {source!r}: expected {' or '.join(TOKENIZER_FILES)} beside the weights"
+    )
+
+
+def _exists(source: str, subfolder: str, revision: str | None, name: str) -> bool:
+    from huggingface_hub import errors, hf_hub_download
+
+    if revision is None:
+        return (Path(source) / subfolder / name).is_file()
+    try:
+        hf_hub_download(source, name, subfolder=subfolder or None, revision=revision)
+    except errors.EntryNotFoundError:
+        return False
+    return True
 
 
 def _fast_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:

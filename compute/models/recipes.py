@@ -42,13 +42,9 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Finetuning:
-    """How an expert learns intents from its own locale.
-
-    `frozen` names what keeps the base model's values: parts of tensor names, such as "embeddings".
-    """
+    """How an expert learns intents from its own locale."""
 
     epochs: Count
     batch: Count
     learning_rate: Rate
     word_dropout: Share = 0.0
-    frozen: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ def dots_with_intervals(
         x=fields.number(alt.X, x, **axis), **fields.series(colour, offset=True, shape=True)
     )
     layers = [*_reference(reference, "x"), interval, dots]
-    return _finish(layers, title, description, fields.height(colour))
+    return _finish(layers, title, description, fields.height(y, colour))
 
 
 def bars(
@@ -89,7 +89,7 @@ def bars(
         place = {key: value for key, value in fields.series(colour, offset=True).items() if key == "yOffset"}
         span = {"x": fields.number(alt.X, low, **axis), "x2": alt.X2(field=name(high))}
         layers.append(base.mark_rule(style="whisker", aria=False).encode(**span, **place))
-    return _finish(layers, title, description, fields.height(colour))
+    return _finish(layers, title, description, fields.height(y, colour))
 
 
 def heatmap(
@@ -115,7 +115,8 @@ def heatmap(
 
     fields = Fields(frame, titles)
     low, high = _domain(fields, value, middle, domain)
-    scale = alt.Scale(domain=[low, high], range="heatmap" if middle is None else "diverging", clamp=True)
+    colours = "heatmap" if middle is None else "diverging"
+    scale = alt.Scale(domain=[low, high], range=colours, interpolate="lab", clamp=True)
     strong = [_is_strong(amount, low, high, middle) for amount in frame[value]]
     base = alt.Chart(fields.data(x, y, value, strong=strong)).encode(**_matrix_axes(fields, x, y))
     legend = alt.Legend(format=number_format, gradientLength=200)
@@ -124,15 +125,17 @@ def heatmap(
     )
     cells = base.transform_filter("datum.strong !== null").mark_rect(aria=False)
     tooltip = fields.tooltip(**{y: None, x: None, value: number_format})
+    absent = base.transform_filter("datum.strong === null")
     layers = [
-        base.transform_filter("datum.strong === null").mark_rect(style="absent", aria=False),
+        absent.mark_rect(style="absent", aria=False),
+        absent.mark_text(style="note", aria=False).encode(text=alt.value("–")),
         cells.encode(color=tint, tooltip=tooltip),
     ]
     columns, rows = len(fields.values(x)), len(fields.values(y))
     if columns <= _WRITTEN_IN:
         layers += _written(base, value, number_format)
     step = max(13, min(34, round(_LONGER_EDGE / max(columns, rows))))
-    return _finish(layers, title, description, alt.Step(step))
+    return _finish(layers, title, description, step * rows)
 
 
 def scatter(
@@ -206,7 +209,7 @@ def lines(
     return _finish(layers, title, description, 320)
 
 
-def _finish(layers: list[Any], title: str, description: str, height: Any) -> alt.LayerChart:
+def _finish(layers: list[Any], title: str, description: str, height: int) -> alt.LayerChart:
     import altair as alt
 
     chart = alt.layer(*layers)

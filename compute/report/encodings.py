@@ -91,13 +91,10 @@ class Fields:
             channels["shape"] = alt.Shape(**same, scale=marks)
         return channels
 
-    def height(self, colour: str | None) -> alt.Step:
-        """Return the height of a chart of rows, each of which holds the values of *colour* one below another."""
-        import altair as alt
-
-        if colour is None:
-            return alt.Step(ROW)
-        return alt.Step(ROW * (0.5 + 0.5 * len(self.values(colour))), **{"for": "position"})
+    def height(self, rows: str, colour: str | None) -> int:
+        """Return the height of a chart of *rows*, each of which holds the values of *colour* one below another."""
+        lines = len(self.values(colour)) if colour else 1
+        return round(len(self.values(rows)) * ROW * (1 + lines) / 2)
 
     def tooltip(self, **formats_by_column: str | None) -> list[alt.Tooltip]:
         """Return a tooltip with the given columns: a d3 format for each number, None for a text."""

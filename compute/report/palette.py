@@ -141,7 +141,7 @@ def _guides(look: Callable[[str], str]) -> dict[str, object]:
             "gradientThickness": 10,
             "titleFontWeight": 600,
             "labelLimit": 220,
-            "offset": 12,
+            "offset": 20,
         },
         "header": {**text, "titleFontWeight": 600, "labelFontWeight": 600},
         "title": {

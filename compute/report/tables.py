@@ -8,48 +8,21 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from compute.locales import LOCALES
 from compute.report import formats
+from compute.study import Column
 
 Row = Mapping[str, Any]
-Kind = Literal[
-    "text", "code", "locale", "percent", "points", "number", "seconds", "bytes", "bool", "verdict", "state"
-]
-
 FILTER_FROM = 10
 """Number of rows from which a table offers a field to filter them."""
 
-_NUMERIC: Mapping[str, int] = {"percent": 2, "points": 2, "number": 2, "seconds": 0, "bytes": 0}
+_NUMERIC: Mapping[str, int] = {"percent": 1, "points": 1, "number": 2, "p": 3, "seconds": 0, "bytes": 0}
 _BADGES: Mapping[str, Sequence[str]] = {
     "verdict": ("holds", "does not hold", "cannot be told"),
     "state": ("fresh", "stale", "failed", "blocked", "missing", "running", "accepted"),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """Describe one column: where its values are in a row, its heading, and how they are written.
-
-    A *percent* is given as a share of one, *points* in percentage points, *seconds* and *bytes* as such;
-    *locale* is a code such as ``sw-KE`` that is shown with its language, *verdict* and *state* are words that
-    become badges. *link* names the entry of the row that holds the address to which the value leads, and
-    *best* says which value of the column is set in bold.
-    """
-
-    name: str
-    title: str
-    kind: Kind = "text"
-    digits: int | None = None
-    link: str | None = None
-    best: Literal["highest", "lowest"] | None = None
-    note: str = ""
-
-    @property
-    def is_numeric(self) -> bool:
-        """Tell whether the values are numbers, to be set flush right and sorted by size."""
-        return self.kind in _NUMERIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +97,10 @@ def csv(rows: Any, columns: Sequence[Column]) -> str:
     """Return *rows* as CSV with the columns' names as header: raw values, nothing rounded, LF line ends."""
     out = io.StringIO()
     writer = csv_format.writer(out, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
+    names = [name for column in columns for name in (column.name, column.low, column.high) if name]
+    writer.writerow(names)
     for record in _records(rows):
-        writer.writerow([_raw(record[column.name]) for column in columns])
+        writer.writerow([_raw(record[name]) for name in names])
     return out.getvalue()
 
 
@@ -136,6 +110,8 @@ def _records(rows: Any) -> list[Row]:
 
 
 def _raw(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
     return "" if formats.is_absent(value) else value
 
 
@@ -159,6 +135,8 @@ def _cell(record: Row, column: Column, best: object, index: int) -> str:
     value = record[column.name]
     absent = formats.is_absent(value)
     shown = f'<span class="rc-absent">{formats.ABSENT}</span>' if absent else _WRITERS[column.kind](value, column)
+    if not absent and column.low:
+        shown += _interval(record[column.low], record[column.high], column)
     if best is not None and not absent and value == best:
         shown = f"<strong>{shown}</strong>"
     target = record.get(column.link) if column.link else None
@@ -167,6 +145,14 @@ def _cell(record: Row, column: Column, best: object, index: int) -> str:
     tag, scope = ("th", ' scope="row"') if index == 0 else ("td", "")
     look = "rc-number" if column.is_numeric else "rc-text"
     return f'<{tag}{scope} class="{look}" data-sort="{_escape(_sort_value(value, column))}">{shown}</{tag}>'
+
+
+def _interval(low: object, high: object, column: Column) -> str:
+    """Write the bounds of an interval beside the value, in its unit but without it."""
+    scale = 100 if column.kind == "percent" else 1
+    digits = _NUMERIC[column.kind] if column.digits is None else column.digits
+    bounds = [formats.number(scale * float(bound), digits) for bound in (low, high)]  # type: ignore[arg-type]
+    return f' <span class="rc-interval">[{", ".join(bounds)}]</span>'
 
 
 def _sort_value(value: object, column: Column) -> object:
@@ -215,6 +201,8 @@ _WRITERS: Mapping[str, Callable[[Any, Column], str]] = {
     "percent": _digits(formats.percent),
     "points": _digits(formats.points),
     "number": _digits(formats.number),
+    "locales": lambda value, _: ", ".join(f'<span class="rc-code">{_escape(code)}</span>' for code in value),
+    "p": lambda value, _: "&lt; 0.001" if value < 0.001 else formats.number(value, 3),
     "seconds": lambda value, _: formats.seconds(value),
     "bytes": lambda value, _: formats.size(value),
     "bool": lambda value, _: "yes" if value else "no",

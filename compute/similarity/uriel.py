@@ -12,7 +12,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Literal
 
@@ -79,13 +79,15 @@ def _language(locale: str, codes: Codes) -> str:
 
 
 def _data_file() -> Path:
-    """Return the path of lang2vec's feature file, found without running the package's code."""
-    spec = find_spec("lang2vec")
-    if spec is None or not spec.submodule_search_locations:
+    """Return the path of lang2vec's feature file."""
+    try:
+        # Not by find_spec: lang2vec also installs a script lang2vec.py, which console scripts find first.
+        installed = distribution("lang2vec")
+    except PackageNotFoundError:
         raise UsageError(
-            "lang2vec, whose data file URIEL is read from, is missing: pip install lang2vec==1.1.2"
-        )
-    return Path(spec.submodule_search_locations[0]) / "data" / "feature_predictions.npz"
+            "URIEL is read from lang2vec, which is missing: pip install lang2vec==1.1.2"
+        ) from None
+    return Path(str(installed.locate_file("lang2vec/data/feature_predictions.npz")))
 
 
 @cache

@@ -77,7 +77,7 @@ def test_the_global_random_state_is_neither_read_nor_moved() -> None:
 
 def test_the_mask_is_pinned() -> None:
     dropped = dare({"w": torch.ones(12)}, drop_rate=0.5, seed=0, source="de-DE")["w"]
-    assert dropped.tolist() == []
+    assert dropped.tolist() == [2.0, 2.0, 2.0, 2.0, 0.0, 2.0, 0.0, 2.0, 2.0, 0.0, 0.0, 2.0]
 
 
 @pytest.mark.parametrize("drop_rate", [1.0, 2.0, -0.5])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -71,7 +71,6 @@ def test_equal_experts_give_the_expert_where_nothing_is_dropped(method: str) -> 
 
 
 @DISCOVERED
-@settings(deadline=None)
 @given(order=st.permutations([0, 1, 2]), drop_rate=st.sampled_from([0.0, 0.5]))
 def test_the_order_of_experts_does_not_matter(method: str, order: list[int], drop_rate: float) -> None:
     named, coefficients = list(experts().items()), [0.5, 0.3, 0.2]
@@ -106,6 +105,16 @@ def test_gradients_are_not_followed() -> None:
     merged = merge({"w": torch.zeros(2, requires_grad=True)}, {"a": trained}, [1.0], method="average")
     assert merged["w"].tolist() == [1.0, 1.0]
     assert not merged["w"].requires_grad
+
+
+@DISCOVERED
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_what_the_cpu_gives(method: str) -> None:
+    base = {name: tensor.cuda() for name, tensor in model(0).items()}
+    on_gpu = merge(base, experts(), [0.5, 0.3, 0.2], method=method, drop_rate=0.5, seed=1)
+    on_cpu = merge(model(0), experts(), [0.5, 0.3, 0.2], method=method, drop_rate=0.5, seed=1)
+    assert all(tensor.is_cuda for tensor in on_gpu.values())
+    assert all(torch.allclose(on_gpu[name].cpu(), on_cpu[name], atol=1e-6) for name in on_cpu)
 
 
 # Scope

@@ -78,7 +78,7 @@ def test_the_target_may_be_chosen_when_it_is_a_candidate(rule: str) -> None:
 @pytest.mark.parametrize(
     ("target", "candidates", "k", "message"),
     [
-        (0, [1, 2], 3, "cannot choose 3 of 2 candidate sources: lower k or add locales"),
+        (0, [1, 2], 3, "cannot choose 3 sources from 2 candidates"),
         (0, [1, 2], 0, "k must be at least 1 source"),
         (0, [1, 1], 1, "candidates must differ"),
         (0, [1, 3], 1, r"must lie in 0 to 2, not \[3\]"),

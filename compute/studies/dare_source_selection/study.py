@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,9 @@ def check(config: Config) -> None:
 
 def source(config: Config) -> sources.Source:
     """Return the data source that the config names."""
-    return sources.parse(config.data, phrasebook=config.phrasebook, seed=config.seed)
+    if config.data == "phrasebook":
+        return sources.PhrasebookData(config.seed, **dataclasses.asdict(config.phrasebook))
+    return sources.parse(config.data)
 
 
 class Design:

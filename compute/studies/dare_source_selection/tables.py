@@ -12,7 +12,7 @@ BEST = (
 )
 TARGET = Column("target", "Target", "locale")
 SOURCES = Column("sources", "Sources selected", "locales")
-GOAL_1 = Column("goal_reached", "Goal 1", "yes")
+GOAL_1 = Column("goal_reached", "Goal 1", "bool")
 DARE = (
     Column("dare_accuracy", "With DARE", "percent", "dare_low", "dare_high", note="mean; range over the masks"),
     Column("loss_difference", "DARE's effect", "points", "loss_low", "loss_high"),
@@ -34,7 +34,20 @@ TABLES = (
         "primary",
         "primary",
         "URIEL against REAL, both selected by Sinkhorn",
-        (Column("system", "Similarity"), TARGET, SOURCES, SCORE, *BEST, GAIN, Column("goal_p", "McNemar p", "p")),
+        (
+            Column("system", "Similarity"),
+            TARGET,
+            SOURCES,
+            SCORE,
+            *BEST,
+            GAIN,
+            Column("goal_p", "McNemar p", "p"),
+            Column("published_sources", "Sources, published", "locales"),
+            Column("published_accuracy", "Accuracy, published", "percent", digits=2),
+            Column("published_difference", "Difference, published", "points", digits=2),
+        ),
+        published="primary",
+        on=("system",),
     ),
     Table(
         "selection",
@@ -60,8 +73,14 @@ TABLES = (
             Column("score_accuracy", "No DARE", "percent", "score_low", "score_high"),
             *DARE,
             GAIN,
-            Column("goal_reached", "Goal 1 without DARE", "yes"),
+            Column("goal_reached", "Goal 1 without DARE", "bool"),
+            Column("published_baseline", "Baseline, published", "percent", digits=2),
+            Column("published_plain", "No DARE, published", "percent", digits=2),
+            Column("published_dare", "With DARE, published", "percent", digits=2),
+            Column("published_goal", "Goal 1, published", "bool"),
         ),
+        published="dare",
+        on=("target",),
     ),
     Table(
         "methods",
@@ -87,7 +106,7 @@ TABLES = (
             SCORE,
             Column("own_accuracy", "Target's own expert", "percent", "own_low", "own_high"),
             Column("goal_difference", "Difference", "points", "goal_low", "goal_high"),
-            Column("goal_reached", "Goal 2", "yes"),
+            Column("goal_reached", "Goal 2", "bool"),
         ),
     ),
     Table(
@@ -99,10 +118,14 @@ TABLES = (
             Column("source", "Source", "locale"),
             Column("test_accuracy", "Transfer, test", "percent", "test_low", "test_high"),
             Column("dev_accuracy", "Transfer, dev (REAL)", "percent"),
-            Column("typology_value", "URIEL similarity", "number"),
+            Column("typology_value", "URIEL similarity", "number", digits=3),
             Column("sinkhorn_weight", "Weight by Sinkhorn", "percent"),
             Column("top_k_weight", "Weight by top-k", "percent"),
+            Column("published_transfer", "Transfer, published", "percent", digits=2),
+            Column("published_weight", "Weight, published", "percent"),
         ),
+        published="sources",
+        on=("target", "source"),
     ),
     Table(
         "typology",
@@ -110,10 +133,10 @@ TABLES = (
         "URIEL for sq-AL over 50 locales: raw similarity against the document's Sinkhorn weights",
         (
             Column("locale", "Locale", "locale"),
-            Column("similarity", "Raw similarity", "number"),
-            Column("rank", "Rank", "integer"),
-            Column("weight", "Sinkhorn weight", "number"),
-            Column("weight_rank", "Rank by weight", "integer"),
+            Column("similarity", "Raw similarity", "number", digits=4),
+            Column("rank", "Rank", "number", digits=0),
+            Column("weight", "Sinkhorn weight", "number", digits=4),
+            Column("weight_rank", "Rank by weight", "number", digits=0),
         ),
     ),
     Table(
@@ -144,7 +167,7 @@ TABLES = (
         (
             Column("what", "Comparison"),
             Column("pooled_difference", "Difference", "points", "pooled_low", "pooled_high"),
-            Column("pooled_n", "Utterances", "integer"),
+            Column("pooled_n", "Utterances", "number", digits=0),
         ),
     ),
 )

@@ -1,0 +1,5 @@
+"""Runs the command line: python -m compute."""
+
+from compute.cli import main
+
+main()

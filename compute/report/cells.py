@@ -1,0 +1,124 @@
+"""The pages of a study's cells: one a cell function, with its code, and every call with config, inputs and record."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from compute.engine.cell import Cell, CellFunction
+from compute.engine.record import Record, readable
+from compute.report.jinja import environment
+
+if TYPE_CHECKING:
+    from compute.engine.build import Results
+    from compute.engine.code import Code
+    from compute.session import Opened
+
+
+def anchor(cell: Cell) -> str:
+    """Return the identifier of a cell's row on its function's page."""
+    return f"c-{cell.key[:12]}"
+
+
+def link(cell: Cell, base: str = "cells/") -> str:
+    """Return the address of a cell's row, from the study's page or with another *base*."""
+    return f"{base}{cell.function.name}/#{anchor(cell)}"
+
+
+def pages(root: Path, code: Code, opened: Opened, results: Results) -> dict[str, str]:
+    """Return the pages by file name, with the records of each function beside it as JSON."""
+    template = environment(root).get_template("cells.md.j2")
+    made: dict[str, str] = {}
+    for function, cells in _by_function(opened.cells):
+        records = [record for cell in cells if (record := results.records.get(cell.key))]
+        name = function.name
+        made[f"{name}.md"] = template.render(
+            study=opened.study,
+            function=name,
+            summary=inspect.getdoc(function.function) or "",
+            source=inspect.getsource(function.function),
+            code=code.parts(cells[0]),
+            cells=[_cell(cell, results) for cell in cells],
+            seconds=sum(record.cost.seconds for record in records),
+        )
+        made[f"{name}.json"] = json.dumps(_records(records), sort_keys=True, ensure_ascii=False, indent=0)
+    made["index.md"] = environment(root).get_template("cells_index.md.j2").render(**overview(opened, results))
+    return made
+
+
+def _records(records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [asdict(record) for record in records]
+
+
+def _by_function(cells: Sequence[Cell]) -> list[tuple[CellFunction, list[Cell]]]:
+    found: dict[str, tuple[CellFunction, list[Cell]]] = {}
+    for cell in cells:
+        found.setdefault(cell.function.name, (cell.function, []))[1].append(cell)
+    return list(found.values())
+
+
+def _cell(cell: Cell, results: Results) -> dict[str, Any]:
+    """Return what a page shows of one call."""
+    record, failure = results.records.get(cell.key), results.failures.get(cell.key)
+    return {
+        "anchor": anchor(cell),
+        "name": cell.name,
+        "state": "fresh" if record else "failed" if failure else "blocked" if cell.key in results.blocked else "missing",
+        "arguments": _plain(cell.arguments),
+        "inputs": [{"name": item.name, "href": link(item, "../")} for item in cell.stored_inputs],
+        "record": record,
+        "failure": failure,
+        "key": cell.key,
+    }
+
+
+def _plain(arguments: Mapping[str, object]) -> str:
+    """Write the arguments that are not cells, as YAML."""
+    found = {name: readable(value) for name, value in arguments.items() if not isinstance(value, Cell)}
+    kept = {name: value for name, value in found.items() if not _only_cells(value)}
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=110).strip() if kept else ""
+
+
+def _only_cells(value: Any) -> bool:
+    items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return bool(items) and all(isinstance(item, dict) and set(item) == {"cell", "key"} or _only_cells(item) for item in items)
+
+
+def overview(opened: Opened, results: Results) -> dict[str, Any]:
+    """Sum a study's cells up by function: how many, how long, how large."""
+    rows = []
+    for function, cells in _by_function(opened.cells):
+        records = [record for cell in cells if (record := results.records.get(cell.key))]
+        rows.append(
+            {
+                "function": function.name,
+                "summary": (inspect.getdoc(function.function) or "").partition("\n")[0],
+                "href": f"{function.name}/",
+                "cells": len(cells),
+                "fresh": len(records),
+                "seconds": sum(record.cost.seconds for record in records),
+                "cpu_seconds": sum(record.cost.cpu_seconds for record in records),
+                "peak_memory": max((record.cost.peak_memory for record in records), default=0),
+                "size": sum(record.size for record in records),
+            }
+        )
+    records = [record for cell in opened.cells if (record := results.records.get(cell.key))]
+    newest = max(records, key=lambda record: record.when, default=None)
+    return {"study": opened.study, "functions": rows, "newest": newest, "cells": len(opened.cells)}
+
+
+def configuration(opened: Opened) -> str:
+    """Write the config as YAML; of a data file only its name, for where it lies is nobody's business."""
+    values = readable(opened.config)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    data = values.get("data") if isinstance(values, dict) else None
+    if isinstance(data, str) and os.sep in data and Path(data).exists():
+        text = text.replace(data, Path(data).name)
+    return text.strip()

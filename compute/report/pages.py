@@ -1,0 +1,167 @@
+"""Writes the pages: a study's report with its charts, tables and downloads, its cells, and the index of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compute.report import cells, drawing, reference, study_tables, tables
+from compute.report import files as generated
+from compute.report.assemble import Absent, Assembled, Assembler, call
+from compute.report.jinja import environment
+from compute.report.verdicts import judge
+from compute.study import Column
+
+if TYPE_CHECKING:
+    from compute.engine.build import Results
+    from compute.engine.code import Code
+    from compute.engine.store import Store
+    from compute.session import Opened
+
+
+IMPLIED = (
+    Column("statement", "Statement"),
+    Column("stated", "As stated"),
+    Column("implied", "Recomputed"),
+    Column("follows", "Follows", "bool"),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What writing pages did."""
+
+    changed: int
+    manifest: dict[str, str]
+    summary: dict[str, Any]
+
+
+def write_study(
+    root: Path, store: Store, code: Code, opened: Opened, results: Results, former: Mapping[str, str]
+) -> Outcome:
+    """Write everything of one study under docs/studies/<slug>/."""
+    page = StudyPage(root, store, opened, results, generated.Written(root / "docs", former))
+    text = environment(root, opened.study.folder).get_template("report.md.j2").render(page.context())
+    page.write("index.md", text)
+    for name, content in cells.pages(root, code, opened, results).items():
+        page.write(f"cells/{name}", content)
+    removed = page.written.remove_stale()
+    return Outcome(page.changed + len(removed), page.written.manifest, page.summary())
+
+
+def write_frame(root: Path, summaries: Mapping[str, Any], former: Mapping[str, str]) -> Outcome:
+    """Write what surrounds the studies: their index, the reference pages, the assets."""
+    written = generated.Written(root / "docs", former)
+    index = environment(root).get_template("index.md.j2").render(studies=summaries)
+    changed = int(written.write("studies/index.md", index))
+    for name, text in reference.pages(root).items():
+        changed += written.write(f"reference/{name}", text)
+    for path in generated.copy_assets(root):
+        written.add(path)
+    return Outcome(changed + len(written.remove_stale()), written.manifest, {})
+
+
+class StudyPage:
+    """One study's report while it is written: what templates may ask for."""
+
+    def __init__(
+        self, root: Path, store: Store, opened: Opened, results: Results, written: generated.Written
+    ) -> None:
+        self.root = root
+        self.opened = opened
+        self.results = results
+        self.written = written
+        self.folder = f"studies/{opened.study.slug}"
+        self.changed = 0
+        assembler = Assembler(store, results)
+        self.assembled = {name: assembler.assemble(rows) for name, rows in opened.results.items()}
+        self.published = opened.study.published()
+        self.claims = {item.name: judge(item, self.assembled) for item in opened.study.claims}
+
+    @cached_property
+    def _macros(self) -> Any:
+        return environment(self.root).get_template("macros.md.j2").module
+
+    def write(self, name: str, data: str | bytes) -> None:
+        """Write one file of the study, and count it if it changed."""
+        self.changed += self.written.write(f"{self.folder}/{name}", data)
+
+    def context(self) -> dict[str, Any]:
+        """Return what templates see."""
+        study = self.opened.study
+        return {
+            "study": study,
+            "profile": self.opened.profile,
+            "config": self.opened.config,
+            "results": self.assembled,
+            "published": self.published,
+            "claims": self.claims,
+            "implied": self._implied(),
+            "table": self.table,
+            "chart": self.chart,
+            "summary": self.summary(),
+            "failures": list(self.results.failures.values()),
+            "provenance": cells.overview(self.opened, self.results),
+            "configuration": cells.configuration(self.opened),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the index says of the study."""
+        study, count = self.opened.study, len(self.opened.cells)
+        fresh = sum(cell.key in self.results.records for cell in self.opened.cells)
+        verdicts = [item.verdict for item in self.claims.values()]
+        return {
+            "title": study.title,
+            "summary": study.summary,
+            "slug": study.slug,
+            "profile": self.opened.profile,
+            "cells": count,
+            "fresh": fresh,
+            "verdicts": {word: verdicts.count(word) for word in ("holds", "does not hold", "cannot be told")},
+        }
+
+    def table(self, name: str) -> str:
+        """Write a table and its CSV; return its markup, with a box for what is lacking."""
+        table = next(item for item in self.opened.study.tables if item.name == name)
+        shown = study_tables.of_study(table, self.assembled[table.rows], self.published, cells.link)
+        self.write(f"data/{name}.csv", shown.csv)
+        return self._boxes(self.assembled[table.rows]) + shown.html
+
+    def chart(self, name: str) -> str:
+        """Draw a figure; return its markup, or a box for what is lacking."""
+        figure = next(item for item in self.opened.study.figures if item.name == name)
+        needed = [self.assembled[need] for need in figure.needs]
+        if any(item.frame.empty for item in needed):
+            return "".join(map(self._boxes, needed))
+        folder = self.written.folder / self.folder / "charts"
+        drawn = drawing.write(call(figure.function, figure.needs, self.assembled), folder, name)
+        for path in drawn.paths:
+            self.written.add(path)
+        shown = drawing.Figure(files=drawn, caption=figure.caption, base="charts/")
+        return str(self._macros.chart(shown))
+
+    def _boxes(self, assembled: Assembled) -> str:
+        return "".join(self._box(item) for item in assembled.absent[:5])
+
+    def _box(self, absent: Absent) -> str:
+        """Say what is lacking, why, and what would mend it."""
+        failure = self.results.failures.get(absent.cell.key)
+        command = f"python -m compute build {self.opened.study.slug} --profile {self.opened.profile}"
+        return str(
+            self._macros.box(
+                absent.state,
+                absent.cell.name,
+                failure.error if failure else "an input has no result",
+                command,
+                failure.traceback if failure else "",
+            )
+        ) + "\n\n"
+
+    def _implied(self) -> str:
+        """Write the table of what the published numbers imply."""
+        rows = self.opened.study.implied(self.published)
+        shown = tables.Table(key="implied", columns=IMPLIED, rows=rows, caption="What the published numbers imply")
+        return shown.html if rows else ""

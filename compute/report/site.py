@@ -1,0 +1,115 @@
+"""Writes the generated part of docs/: each study's pages if what they show changed, index, reference, assets.
+
+Light to import: the libraries that draw and write are loaded only when a page must be written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compute.engine import files
+from compute.engine.build import Results
+from compute.engine.keys import hashed
+from compute.engine.record import readable
+
+if TYPE_CHECKING:
+    from compute.engine.code import Code
+    from compute.engine.store import Store
+    from compute.session import Opened
+
+LIBRARIES = ("altair", "jinja2", "mkdocs-material", "pandas", "vl-convert-python")
+
+
+def write(
+    root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Opened], results: Results
+) -> int:
+    """Bring docs/ up to date with *results*; return how many files were written or removed.
+
+    What was written for what is kept in a manifest under the cache; a page whose inputs and files are as
+    they were is not even looked at.
+    """
+    manifest = Manifest(root, cache / "index" / "pages.json")
+    common = [files.digest(path) for path in _sources(root)] + [version(name) for name in LIBRARIES]
+    wanted = {item.study.slug: _digest(item, results, common) for item in opened}
+    stale = [item for item in opened if not manifest.fresh(item.study.slug, wanted[item.study.slug])]
+    count = 0
+    for item in stale:
+        from compute.report import pages
+
+        written = pages.write_study(root, store, code, item, results, manifest.files(item.study.slug))
+        count += written.changed
+        manifest.put(item.study.slug, wanted[item.study.slug], written.manifest, written.summary)
+    frame = hashed([common, manifest.summaries()])
+    if stale or not manifest.fresh("", frame):
+        from compute.report import pages
+
+        written = pages.write_frame(root, manifest.summaries(), manifest.files(""))
+        count += written.changed
+        manifest.put("", frame, written.manifest, {})
+    manifest.save()
+    return count
+
+
+def _digest(item: Opened, results: Results, common: list[str]) -> str:
+    """Return the digest of all that a study's pages show."""
+    cells = [
+        [cell.key, record.trace.id, record.digest] if (record := results.records.get(cell.key)) else [cell.key]
+        for cell in item.cells
+    ]
+    failures = [[failure.key, failure.attempts] for failure in results.failures.values()]
+    own = [files.digest(path) for path in _files(item.study.folder)]
+    config = json.dumps(readable(item.config), sort_keys=True, default=str)
+    return hashed(["page", item.profile, config, cells, failures, sorted(results.blocked), own, common])
+
+
+def _sources(root: Path) -> list[Path]:
+    """List the files that every page depends on: templates, and the code that writes pages."""
+    here = Path(__file__).parent
+    return [*_files(root / "templates"), *_files(here), here.parent / "study.py"]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+class Manifest:
+    """For each study, and for the frame around them (""): its inputs' digest, its files, its summary."""
+
+    def __init__(self, root: Path, path: Path) -> None:
+        self.docs = root / "docs"
+        self.path = path
+        self.entries: dict[str, Any] = files.read_json(path)
+        self._before = json.dumps(self.entries, sort_keys=True)
+
+    def fresh(self, name: str, digest: str) -> bool:
+        """Whether what was written for *name* had this digest and lies there untouched."""
+        entry = self.entries.get(name)
+        return bool(entry) and entry["digest"] == digest and all(map(self._untouched, entry["stamps"].items()))
+
+    def _untouched(self, item: tuple[str, list[int]]) -> bool:
+        path = self.docs / item[0]
+        return path.is_file() and files.stamp(path) == item[1]
+
+    def files(self, name: str) -> dict[str, str]:
+        """Return the files of the former build with their digests."""
+        return dict(self.entries.get(name, {}).get("files", {}))
+
+    def put(self, name: str, digest: str, written: dict[str, str], summary: dict[str, Any]) -> None:
+        """Note what was written for *name*."""
+        stamps = {file: files.stamp(self.docs / file) for file in written}
+        self.entries[name] = {"digest": digest, "files": written, "stamps": stamps, "summary": summary}
+
+    def summaries(self) -> dict[str, Any]:
+        """Return the summaries of all studies that have pages, by slug."""
+        return {name: self.entries[name]["summary"] for name in sorted(self.entries) if name}
+
+    def save(self) -> None:
+        """Write the manifest if it changed."""
+        if json.dumps(self.entries, sort_keys=True) != self._before:
+            files.write_atomically(self.path, json.dumps(self.entries).encode())
+
+
