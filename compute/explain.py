@@ -80,7 +80,8 @@ def _flat(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and set(value) == {"cell", "key"}:
         yield where, f"{value['cell']} ({value['key'][:12]})"
     elif isinstance(value, Mapping):
-        for name, item in value.items():
+        inline = set(value) == {"cell", "key", "arguments"}
+        for name, item in (value["arguments"] if inline else value).items():
             yield from _flat(item, f"{where}.{name}" if where else str(name))
     else:
         yield where, value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Container, Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,8 +11,8 @@ from compute.engine.cell import Cell
 from compute.engine.executors import Executor, Outcome
 from compute.engine.plan import Plan, Planner
 from compute.engine.record import Record
-from compute.engine.store import Failure
-from compute.engine.work import Task
+from compute.engine.store import DamagedResult, Failure
+from compute.engine.work import Task, failure
 
 
 class Observer(Protocol):
@@ -62,13 +62,19 @@ class Build:
         self.observer = observer
         self.results = fresh_results(plan)
         self.waiting = {step.cell.key: step.cell for step in plan.to_run}
-        self.running: dict[Future[Outcome], Cell] = {}
+        self.running: dict[Future[Outcome], Task] = {}
+        self.mended: set[str] = set()
+        """Cells that met a damaged input once."""
+        self.suspects: set[str] = set()
+        """Cells that were running when a worker died; until all are done, cells run one at a time."""
 
     def run(self) -> Results:
         """Run until nothing is left; the executor is closed also when interrupted."""
         try:
             while self.waiting or self.running:
+                left = len(self.waiting)
                 self._start_ready()
+                assert self.running or len(self.waiting) < left, "cells wait for cells outside the plan"
                 self._collect()
         finally:
             self.executor.close()
@@ -76,8 +82,9 @@ class Build:
 
     def _start_ready(self) -> None:
         """Hand over what can run, but keep little queued, so that an interrupt loses little."""
-        for cell in list(self.waiting.values()):
-            if len(self.running) >= 2 * self.executor.width:
+        most = 1 if self.suspects else 2 * self.executor.width
+        for cell in sorted(self.waiting.values(), key=lambda cell: cell.key not in self.suspects):
+            if len(self.running) >= most:
                 return
             if broken := self._broken_input(cell):
                 self._block(cell, broken)
@@ -85,8 +92,10 @@ class Build:
                 self._start(cell)
 
     def _broken_input(self, cell: Cell) -> Cell | None:
-        broken = (*self.results.failures, *self.results.blocked)
-        return next((item for item in cell.stored_inputs if item.key in broken), None)
+        failures, blocked = self.results.failures, self.results.blocked
+        return next(
+            (item for item in cell.stored_inputs if item.key in failures or item.key in blocked), None
+        )
 
     def _block(self, cell: Cell, by: Cell) -> None:
         del self.waiting[cell.key]
@@ -96,34 +105,59 @@ class Build:
     def _start(self, cell: Cell) -> None:
         """Start a cell, unless its inputs came out as they were and its result exists (early cutoff)."""
         del self.waiting[cell.key]
-        records = self.results.records
-        trace = self.planner.trace(cell, {key: record.digest for key, record in records.items()})
+        inputs = {item.key: self.results.records[item.key] for item in cell.stored_inputs}
+        trace = self.planner.trace(cell, {key: record.digest for key, record in inputs.items()})
         anew = cell.key in self.planner.forced
         if not anew and (known := self.planner.store.find(cell.key, trace.id)):
-            records[cell.key] = known
+            self.results.records[cell.key] = known
             self.observer.reused(cell, known)
             return
-        inputs = {item.key: records[item.key].trace.id for item in cell.stored_inputs}
+        traces = {key: record.trace.id for key, record in inputs.items()}
+        task = Task(cell, trace, traces, self.planner.store.root, anew)
         self.observer.started(cell)
-        future = self.executor.submit(Task(cell, trace, inputs, self.planner.store.root, anew))
-        self.running[future] = cell
+        self.running[self.executor.submit(task)] = task
 
     def _collect(self) -> None:
         """Wait for at least one running cell, and take in what is done."""
         if not self.running:
             return
         for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-            cell = self.running.pop(future)
-            outcome = future.result()
-            if isinstance(outcome, Failure):
-                self.results.failures[cell.key] = outcome
-                self.observer.failed(cell, outcome)
+            task = self.running.pop(future)
+            error, key = future.exception(), task.cell.key
+            if isinstance(error, BrokenExecutor) and key not in self.suspects:
+                self.suspects.add(key)
+                self.waiting[key] = task.cell
+            elif isinstance(error, DamagedResult) and key not in self.mended:
+                self._mend(task.cell)
             else:
-                self.results.records[cell.key] = outcome
-                self.observer.finished(cell, outcome)
+                self._take(task, self.planner.store.fail(failure(task, error)) if error else future.result())
+
+    def _take(self, task: Task, outcome: Outcome) -> None:
+        cell = task.cell
+        self.suspects.discard(cell.key)
+        if isinstance(outcome, Failure):
+            self.results.failures[cell.key] = outcome
+            self.observer.failed(cell, outcome)
+        else:
+            self.results.records[cell.key] = outcome
+            self.observer.finished(cell, outcome)
+
+    def _mend(self, cell: Cell) -> None:
+        """Run the inputs of a cell again whose results turned out damaged, then the cell."""
+        self.mended.add(cell.key)
+        for item in cell.stored_inputs:
+            record = self.results.records.get(item.key)
+            if record and self.planner.store.find(item.key, record.trace.id) is None:
+                del self.results.records[item.key]
+                self.waiting[item.key] = item
+        self.waiting[cell.key] = cell
 
 
 def states(cells: Iterable[Cell], results: Results) -> dict[str, str]:
     """Say of each cell whether it is fresh, failed, blocked or missing, by key."""
-    named = {"fresh": results.records, "failed": results.failures, "blocked": results.blocked}
+    named: dict[str, Container[str]] = {
+        "fresh": results.records,
+        "failed": results.failures,
+        "blocked": results.blocked,
+    }
     return {c.key: next((state for state, keys in named.items() if c.key in keys), "missing") for c in cells}

@@ -13,7 +13,7 @@ from functools import cached_property
 from string import Formatter
 from typing import Any, cast
 
-from compute.engine.keys import Input, key_of
+from compute.engine.keys import Input, derived_seed, key_of
 from compute.errors import UsageError
 
 
@@ -38,7 +38,9 @@ class CellFunction:
         parameters = self.signature.parameters
         starred = [name for name, found in parameters.items() if found.kind not in _NAMED]
         if starred:
-            raise TypeError(f"cell {self.name}: parameter {starred[0]!r} must be one that can be named in a call")
+            raise TypeError(
+                f"cell {self.name}: parameter {starred[0]!r} must be one that can be named in a call"
+            )
         if unknown := {*self.lazy, *self.plugins, *_placeholders(self.label)} - set(parameters):
             raise TypeError(f"cell {self.name}: its options speak of {min(unknown)!r}, which is no parameter")
 
@@ -53,7 +55,7 @@ class CellFunction:
         return inspect.signature(self.function)
 
     def __call__(self, *args: object, **kwargs: object) -> Cell:
-        """Describe a call; TypeError at once for arguments that do not fit, UsageError for ones without a key."""
+        """Describe a call; at once TypeError for arguments that do not fit, UsageError for ones without a key."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -157,6 +159,11 @@ class Cell:
         names = {"cell_key": self.key, "name": self.name}
         return {"function": self.function, "arguments": self.arguments, **names}
 
+    @property
+    def seed(self) -> int | None:
+        """The call's own seed, if its function has a parameter for one."""
+        return derived_seed(cast(int, self.arguments["seed"]), self.key) if "seed" in self.arguments else None
+
     def with_arguments(self, **changes: object) -> Cell:
         """Return the same call with some arguments changed."""
         return self.function(**{**self.arguments, **changes})
@@ -178,21 +185,23 @@ def _shipped(item: Cell) -> Cell:
 def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _copied(item) for name, item in value.items()}
-    return [_copied(item) for item in value] if type(value) is list else value
+    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
 
 
 def _spoken(value: object) -> object:
     """Name an input from outside by its kind: where it lies is nobody's business."""
-    return type(value).__name__ if is_dataclass(value) and isinstance(value, Input) else value
+    plain = value is None or isinstance(value, str | int | float | Cell)
+    return type(value).__name__ if not plain and isinstance(value, Input) else value
 
 
 def _once(cells: Iterable[Cell]) -> dict[str, Cell]:
     """Return cells by key, each once; two functions of one name cannot be told apart."""
     found: dict[str, Cell] = {}
     for item in cells:
-        modules = {found.setdefault(item.key, item).function.function.__module__, item.function.function.__module__}
-        if len(modules) > 1:
-            raise UsageError(f"two cells are called {item.function.name}, in {' and '.join(sorted(modules))}: rename one")
+        known = found.setdefault(item.key, item)
+        here, there = (one.function.function.__module__ for one in (known, item))
+        if here != there:
+            raise UsageError(f"two cells are called {item.function.name}, in {here} and {there}: rename one")
     return found
 
 
@@ -207,7 +216,7 @@ def cells_in(value: object) -> Iterator[Cell]:
         for item in value:
             yield from cells_in(item)
     elif isinstance(value, set | frozenset):
-        if any(True for item in value for _ in cells_in(item)):
+        if any(any(cells_in(item)) for item in value):
             raise UsageError("cells in a set have no order in which to arrive: pass them in a list")
     elif is_dataclass(value) and not isinstance(value, type):
         for member in fields(value):
@@ -223,7 +232,7 @@ def replace_cells(value: object, found: Callable[[Cell], object]) -> Any:
     if isinstance(value, list | tuple):
         items = [replace_cells(item, found) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if is_dataclass(value) and not isinstance(value, type) and any(True for _ in cells_in(value)):
+    if is_dataclass(value) and not isinstance(value, type) and any(cells_in(value)):
         members = {m.name: replace_cells(getattr(value, m.name), found) for m in fields(value) if m.init}
         return replace(value, **members)
     return value

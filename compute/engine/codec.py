@@ -28,7 +28,7 @@ def write(value: object, folder: Path) -> None:
     document = writer.convert(value, "result")
     writer.flush()
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    (folder / DOCUMENT).write_text(text, encoding="utf-8")
+    (folder / DOCUMENT).write_bytes(text.encode("utf-8", "surrogatepass"))
 
 
 def read(folder: Path) -> Any:
@@ -60,11 +60,12 @@ class _Writer:
     def _leaf(self, value: Any, where: str) -> dict[str, str]:
         library, kind = type(value).__module__.partition(".")[0], type(value).__name__
         if library == "torch" and kind in ("Tensor", "Parameter"):
-            self.tensors[where] = value.detach().cpu().contiguous().clone()
-            return {_TAG: "tensor", "is": where}
-        if library == "numpy" and kind == "ndarray" and value.dtype.kind in "biuf":
-            self.arrays[where] = value.copy(order="C")
-            return {_TAG: "array", "is": where}
+            return {
+                _TAG: "tensor",
+                "is": _put(self.tensors, where, value.detach().cpu().contiguous().clone()),
+            }
+        if library == "numpy" and kind == "ndarray" and value.dtype.name in _ARRAYS:
+            return {_TAG: "array", "is": _put(self.arrays, where, value.copy(order="C"))}
         if library == "pandas" and kind == "DataFrame":
             return self._frame(value, where)
         raise CodecError(f"{where}: a {type(value).__module__}.{kind} is not kept; return plain values, "
@@ -73,6 +74,16 @@ class _Writer:
     def _frame(self, frame: Any, where: str) -> dict[str, str]:
         if list(frame.index) != list(range(len(frame))):
             raise CodecError(f"{where}: a data frame with an index of its own; call reset_index() first")
+        names = list(frame.columns)
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise CodecError(
+                f"{where}: a data frame whose columns are not named by different strings: {names}"
+            )
+        for column, dtype in frame.dtypes.items():
+            if dtype.kind == "O" and dtype.name == "object":
+                raise CodecError(
+                    f"{where}: column {column!r} holds objects; give it one type, as by astype(str)"
+                )
         name = self._name("parquet")
         frame.to_parquet(self.folder / name, index=False)
         return {_TAG: "frame", "is": name}
@@ -95,6 +106,24 @@ class _Writer:
             from safetensors.torch import save_file as save_tensors
 
             save_tensors(self.tensors, self.folder / TENSORS)
+
+
+_ARRAYS = {
+    "bool",
+    "float16",
+    "float32",
+    "float64",
+    *(f"{s}int{n}" for s in ("", "u") for n in (8, 16, 32, 64)),
+}
+"""Types of arrays that safetensors keeps."""
+
+
+def _put(parts: dict[str, Any], where: str, value: object) -> str:
+    """Add a part under a name of its own: {"a.b": x} and {"a": {"b": y}} are the same place in words."""
+    while where in parts:
+        where += "'"
+    parts[where] = value
+    return where
 
 
 def _text(name: object, where: str) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future
-from typing import Protocol
+from concurrent.futures import BrokenExecutor, Future
+from typing import Any, Protocol
 
 from compute.engine.record import Record
-from compute.engine.store import Failure
+from compute.engine.store import DamagedResult, Failure
 from compute.engine.work import Task, run
 
 Outcome = Record | Failure
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Workers side by side compute on one thread each: two threads on two busy cores are far slower."""
 
 
@@ -22,7 +22,11 @@ class Executor(Protocol):
     width: int
 
     def submit(self, task: Task) -> Future[Outcome]:
-        """Start a task and return its future outcome."""
+        """Start a task and return its future outcome.
+
+        The future raises DamagedResult for an input that must be computed again, and BrokenExecutor if
+        the worker died.
+        """
 
     def close(self) -> None:
         """End what was started."""
@@ -36,7 +40,10 @@ class Serial:
     def submit(self, task: Task) -> Future[Outcome]:
         """Compute now; the future is done when this returns."""
         future: Future[Outcome] = Future()
-        future.set_result(run(task))
+        try:
+            future.set_result(run(task))
+        except DamagedResult as error:
+            future.set_exception(error)
         return future
 
     def close(self) -> None:
@@ -47,15 +54,22 @@ class Processes:
     """Runs tasks in *jobs* worker processes of joblib's loky, one thread each."""
 
     def __init__(self, jobs: int) -> None:
+        self.width = jobs
+        self._pool = self._started()
+
+    def _started(self) -> Any:
         from joblib.externals.loky import get_reusable_executor
 
-        self.width = jobs
         environment = {**ONE_THREAD, "TOKENIZERS_PARALLELISM": "false"}
-        self._pool = get_reusable_executor(max_workers=jobs, timeout=None, env=environment)
+        return get_reusable_executor(max_workers=self.width, timeout=None, env=environment)
 
     def submit(self, task: Task) -> Future[Outcome]:
-        """Queue the task for a worker."""
-        future: Future[Outcome] = self._pool.submit(run, task)
+        """Queue the task for a worker; where one has died, all are started anew."""
+        try:
+            future: Future[Outcome] = self._pool.submit(run, task)
+        except BrokenExecutor:
+            self._pool = self._started()
+            future = self._pool.submit(run, task)
         return future
 
     def close(self) -> None:

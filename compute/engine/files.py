@@ -17,7 +17,7 @@ from compute.errors import UsageError
 T = TypeVar("T")
 
 SETTLED = 2.0
-"""Seconds. A younger file may be written again without its stat telling: clocks of file systems are coarse."""
+"""Seconds. A younger file may be written again without its stat telling: their clocks are coarse."""
 
 
 class Remembered:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from compute.engine.cell import Cell, reachable
 from compute.engine.code import Code
-from compute.engine.record import Record, Trace
+from compute.engine.record import Record, Trace, trace_id
 from compute.engine.store import Store
 
 Kind = Literal["missing", "code changed", "input changed", "failed before", "forced", "input will run"]
@@ -75,7 +75,7 @@ class Planner:
     def trace(self, cell: Cell, digests: Mapping[str, str]) -> Trace:
         """Return the trace that *cell* has under the present code and the given digests by key."""
         inputs = {item.key: digests[item.key] for item in cell.stored_inputs}
-        return Trace(self.code.parts(cell), inputs)
+        return Trace(self.code.parts(cell), inputs, trace_id(self.code.fingerprint(cell), inputs))
 
     def _step(self, cell: Cell, steps: Mapping[str, Step]) -> Step:
         inputs = [steps[item.key] for item in cell.stored_inputs]
@@ -107,11 +107,13 @@ class Planner:
 
 def _changes(old: Trace, new: Trace) -> list[Reason]:
     code = [Reason("code changed", name) for name in _differing(old.code, new.code)]
-    inputs = [
-        Reason("input changed", f"{key[:12]} {old.inputs.get(key, 'none')[:12]} → {new.inputs.get(key, 'none')[:12]}")
-        for key in _differing(old.inputs, new.inputs)
-    ]
+    inputs = [Reason("input changed", _arrow(old, new, key)) for key in _differing(old.inputs, new.inputs)]
     return [*code, *inputs]
+
+
+def _arrow(old: Trace, new: Trace, key: str) -> str:
+    before, after = (trace.inputs.get(key, "none")[:12] for trace in (old, new))
+    return f"{key[:12]} {before} → {after}"
 
 
 def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

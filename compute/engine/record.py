@@ -13,12 +13,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from compute.engine import files
 from compute.engine.cell import Cell
-from compute.engine.keys import Input
+from compute.engine.code import fingerprint
+from compute.engine.keys import Input, canonical, dumps, hashed
+from compute.engine.versions import version
 
 SCHEMA = 1
 LIBRARIES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers", "datasets", "pyarrow")
@@ -32,14 +34,18 @@ class Trace:
     """Definition or library → hash or version."""
     inputs: Mapping[str, str]
     """Key of each stored input → digest of its result."""
+    id: str = ""
+    """The hash of the trace, 16 hexadecimal digits: results of one key are kept apart by it."""
 
-    @property
-    def id(self) -> str:
-        """The hash of the trace, 16 hexadecimal digits: results of one key are kept apart by it."""
-        from compute.engine.keys import hashed
+    def __post_init__(self) -> None:
+        """Work the id out where it is not known."""
+        if not self.id:
+            object.__setattr__(self, "id", trace_id(fingerprint(self.code), self.inputs))
 
-        parts = [sorted(map(list, self.code.items())), sorted(map(list, self.inputs.items()))]
-        return hashed(["trace", *parts])[:16]
+
+def trace_id(code: str, inputs: Mapping[str, str]) -> str:
+    """Return the id of the trace with this *code* fingerprint and these digests of inputs by key."""
+    return hashed(["trace", code, *sorted(map(list, inputs.items()))])[:16]
 
 
 @dataclass(frozen=True)
@@ -91,46 +97,62 @@ class Record:
 
 
 def readable(value: object) -> Any:
-    """Return *value* as plain data for people: cells by name and key, inputs by identity."""
+    """Return *value* as plain data for people: cells by name and key, those not kept with arguments, inputs by identity."""
+    if isinstance(value, str):
+        return without_folders(value)
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, Cell):
-        return {"cell": value.name, "key": value.key}
-    if isinstance(value, Input):
-        return {type(value).__name__: readable(value.identity(files.digest))}
+        return {"cell": without_folders(value.name), "key": value.key}
     if isinstance(value, Mapping):
         return {str(name): readable(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [readable(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return [readable(item) for item in sorted(value, key=lambda item: dumps(canonical(item)))]
+    if isinstance(value, Input):
+        return {type(value).__name__: readable(value.identity(files.digest))}
     if is_dataclass(value) and not isinstance(value, type):
         return {member.name: readable(getattr(value, member.name)) for member in fields(value)}
     return value
 
 
-@cache
+def without_folders(text: str) -> str:
+    """Shorten the paths in a text: where the project lies, and whose it is, is nobody's business."""
+    for folder, name in ((str(Path.cwd()), "."), (str(Path.home()), "~")):
+        text = text.replace(folder + os.sep, name + os.sep)
+    return text
+
+
 def environment() -> dict[str, Any]:
     """Describe the versions, the machine and the state of the source under which this process computes."""
     return {
         "python": platform.python_version(),
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "memory": _memory(), "accelerator": _accelerator()},
+        "libraries": {name: found for name in LIBRARIES if (found := version(name))},
+        "machine": {**_machine(), "accelerator": _accelerator()},
         "system": f"{platform.system()} {platform.machine()}",
-        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count(),
+        "threads": _threads(),
         "git": _git(),
     }
 
 
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+@cache
+def _machine() -> dict[str, Any]:
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "memory": _memory()}
+
+
+def _threads() -> int | None:
+    """Return how many threads a process computes on; OMP_NUM_THREADS may also be empty or a list."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdigit() else os.cpu_count()
 
 
 def _cpu() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-            return next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "")
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _memory() -> int:
@@ -142,6 +164,7 @@ def _accelerator() -> str | None:
     return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
 
 
+@cache
 def _git() -> dict[str, Any] | None:
     """Return the commit and whether the work tree differs from it; None outside a repository."""
     try:

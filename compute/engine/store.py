@@ -1,18 +1,20 @@
 """The store under `cache/`: whole results or none.
 
-    results/ab/<key>/<trace>/        payload and record.json; the record, written last, commits
-    failures/<key>.json              the last failure of a cell, until it succeeds
-    quarantine/                      damaged results, never served
-    tmp/                             results being written
+results/ab/<key>/<trace>/        payload and record.json; the record, written last, commits
+failures/<key>.json              the last failure of a cell, until it succeeds
+quarantine/                      damaged results, never served
+tmp/                             results being written
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -24,8 +26,12 @@ from compute.errors import RecountError
 
 RECORD = "record.json"
 
+COSTLY = 1.0
+"""Seconds. What took longer is flushed to the disk; the rest is computed again sooner than it is flushed, for
+should the machine go down, the digests tell which results were written in part."""
 
-class DamagedResult(RecountError):
+
+class DamagedResult(RecountError):  # noqa: N818 - it says what was found, as KeyboardInterrupt does
     """A stored result does not have the bytes that its record promises."""
 
 
@@ -51,11 +57,12 @@ class Store:
     # -- results ---------------------------------------------------------------------------------
 
     def find(self, key: str, trace: str) -> Record | None:
-        """Return the record of the result committed for (key, trace), or None."""
+        """Return the record of the result committed for (key, trace), or None; a damaged record is none."""
         try:
-            return Record.from_json((self.folder(key, trace) / RECORD).read_bytes())
+            record = Record.from_json((self.folder(key, trace) / RECORD).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
+        return record if (record.key, record.trace.id) == (key, trace) else None
 
     def folder(self, key: str, trace: str) -> Path:
         """Return where the result for (key, trace) lies or would lie."""
@@ -71,11 +78,17 @@ class Store:
             sound = _digests(folder) == record.files
         except OSError:
             sound = False
-        if not sound:
+        if sound:
+            return codec.read(folder)
+        if self.find(record.key, record.trace.id) in (
+            None,
+            record,
+        ):  # else it was replaced, and is not damaged
             self._quarantine(folder)
-            raise DamagedResult(f"{record.name}: stored result {record.key[:12]} was damaged and is set "
-                                f"aside under {self.root.name}/quarantine; build again to recompute it")  # fmt: skip
-        return codec.read(folder)
+        raise DamagedResult(
+            f"{record.name}: stored result {record.key[:12]} was damaged and is set aside under "
+            f"{self.root.name}/quarantine; build again to recompute it"
+        )
 
     def commit(self, record: Record, value: object, *, anew: bool = False) -> Record:
         """Write a result and its record, filled in with digest, size and files; all of it or nothing.
@@ -87,7 +100,8 @@ class Store:
             codec.write(value, part)
             record = _measured(record, part)
             (part / RECORD).write_text(record.to_json(), encoding="utf-8")
-            _flush(part)
+            if record.cost.seconds > COSTLY:
+                _flush(part)
             return self._publish(part, record, anew=anew)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -99,12 +113,21 @@ class Store:
         present = self.find(record.key, record.trace.id)
         if present and not anew:
             return present
-        if target.exists():
-            old = self._temporary()
-            target.rename(old)
-            shutil.rmtree(old, ignore_errors=True)
-        part.rename(target)
+        try:
+            if target.exists():
+                self._discard(target)
+            part.rename(target)
+        except OSError:  # another process was faster
+            present = self.find(record.key, record.trace.id)
+            if present is None:
+                raise
+            return present
         return record
+
+    def _discard(self, folder: Path) -> None:
+        old = self._temporary()
+        folder.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
 
     def others(self, key: str) -> list[Record]:
         """Return the results of *key* under any trace, the newest last."""
@@ -131,7 +154,8 @@ class Store:
         """Keep a failure, counting the attempts."""
         before = self.failure(failure.key)
         failure = replace(failure, attempts=(before.attempts if before else 0) + 1)
-        files.write_atomically(self._failure(failure.key), json.dumps(asdict(failure), indent=1).encode())
+        with suppress(OSError):  # on a full disk it is still told, if not kept
+            files.write_atomically(self._failure(failure.key), json.dumps(asdict(failure), indent=1).encode())
         return failure
 
     def forget_failure(self, key: str) -> None:
@@ -150,19 +174,20 @@ class Store:
         return part
 
     def sweep(self) -> int:
-        """Remove what processes that no longer live have left behind; return how many."""
-        left = [part for part in (self.root / "tmp").glob("*-*") if not _alive(part.name)]
+        """Remove what processes of this machine that no longer live have left behind; return how many."""
+        parts = (self.root / "tmp").glob(f"{_machine()}-*")
+        left = [part for part in parts if not _alive(part.name.split("-")[1])]
         for part in left:
             shutil.rmtree(part, ignore_errors=True)
         return len(left)
 
     def _temporary(self) -> Path:
-        return self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        return self.root / "tmp" / f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
     def _quarantine(self, folder: Path) -> None:
         aside = self.root / "quarantine" / f"{folder.parent.name[:12]}-{uuid.uuid4().hex[:8]}"
         aside.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists():
+        with suppress(FileNotFoundError):
             folder.rename(aside)
 
 
@@ -175,7 +200,7 @@ def _measured(record: Record, folder: Path) -> Record:
 
 def _digests(folder: Path) -> dict[str, str]:
     """Return the sha256 of every payload file by its name relative to *folder*."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != RECORD]
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / RECORD]
     return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
 
 
@@ -197,9 +222,14 @@ def _flush(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _alive(name: str) -> bool:
+def _machine() -> str:
+    """Tell this machine from others that share the folder, without its name."""
+    return sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _alive(process: str) -> bool:
     try:
-        os.kill(int(name.partition("-")[0]), 0)
+        os.kill(int(process), 0)
     except (ProcessLookupError, ValueError):
         return False
     except PermissionError:

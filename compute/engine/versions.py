@@ -18,7 +18,7 @@ def version(name: str) -> str | None:
 
 @cache
 def _listed() -> dict[str, str]:
-    """Read the versions off the names of the folders beside the installed packages; the first on the path counts."""
+    """Read the versions off the names of the folders beside the packages; the first on the path counts."""
     found: dict[str, str] = {}
     for folder in map(Path, sys.path):
         if folder.is_dir():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from compute.engine.cell import Cell, replace_cells
-from compute.engine.keys import derived_seed
-from compute.engine.record import Cost, Record, Trace, environment, readable
+from compute.engine.keys import key_of
+from compute.engine.record import Cost, Record, Trace, environment, readable, without_folders
 from compute.engine.store import DamagedResult, Failure, Store
+from compute.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -30,35 +31,51 @@ class Task:
     anew: bool = False
     """Replace a result that exists."""
 
+    def __getstate__(self) -> dict[str, object]:
+        """Travel without the cells behind the stored inputs."""
+        return {**self.__dict__, "cell": self.cell.shipped()}
+
 
 @dataclass(frozen=True)
 class Handle:
     """An input that is loaded when asked for, so that a cell holds no more than it uses."""
 
-    store: Store
-    record: Record
+    cell: Cell
+    inputs: _Inputs
 
     def load(self) -> Any:
-        """Read the input's result."""
-        return self.store.load(self.record)
+        """Read the input's result, or compute it if it is not kept."""
+        return self.inputs.load(self.cell)
 
 
 def run(task: Task) -> Record | Failure:
-    """Compute a cell and commit its result, or say how it failed. Never raises for the cell's own errors."""
+    """Compute a cell and commit its result, or say how it failed: its own errors are never raised.
+
+    Raises DamagedResult if the result of a stored input is not whole, so that it must be computed again.
+    """
     store = Store(task.root)
-    started, cpu = time.perf_counter(), time.process_time()
     try:
-        value = _call(task.cell, _Inputs(store, task.inputs))
-        cost = Cost(round(time.perf_counter() - started, 3), round(time.process_time() - cpu, 3), _peak())
-        record = store.commit(_record(task, cost), value, anew=task.anew)
-    except Exception as error:  # noqa: BLE001 - the boundary: whatever a cell raises becomes its failure
-        return store.fail(_failure(task, error))
+        record = _compute(task, store)
+    except DamagedResult:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary: what a cell raises is its failure
+        return store.fail(failure(task, error))
     store.forget_failure(task.cell.key)
     return record
 
 
+def _compute(task: Task, store: Store) -> Record:
+    started, cpu = time.perf_counter(), time.process_time()
+    value = _call(task.cell, _Inputs(store, task.inputs))
+    cost = Cost(round(time.perf_counter() - started, 3), round(time.process_time() - cpu, 3), _peak())
+    for item in task.cell.inline:
+        if key_of(item.function.name, item.arguments) != item.key:
+            raise UsageError(f"a file that {item.name} reads changed during the build; build again")
+    return store.commit(_record(task, cost), value, anew=task.anew)
+
+
 class _Inputs:
-    """The stored inputs of one task, each read at most once."""
+    """The inputs of one task, each read or computed at most once, but for what is loaded through a handle."""
 
     def __init__(self, store: Store, traces: Mapping[str, str]) -> None:
         self.store = store
@@ -66,16 +83,20 @@ class _Inputs:
         self.values: dict[str, Any] = {}
 
     def handle(self, cell: Cell) -> Handle:
-        record = self.store.find(cell.key, self.traces[cell.key])
-        if record is None:
-            raise DamagedResult(f"the result of {cell.name} is gone; build again to recompute it")
-        return Handle(self.store, record)
+        return Handle(cell, self)
 
     def value(self, cell: Cell) -> Any:
         if cell.key not in self.values:
-            inline = not cell.function.store
-            self.values[cell.key] = _call(cell, self) if inline else self.handle(cell).load()
+            self.values[cell.key] = self.load(cell)
         return self.values[cell.key]
+
+    def load(self, cell: Cell) -> Any:
+        if not cell.function.store:
+            return _call(cell, self)
+        record = self.store.find(cell.key, self.traces[cell.key])
+        if record is None:
+            raise DamagedResult(f"the result of {cell.name} is gone; build again to recompute it")
+        return self.store.load(record)
 
 
 def _call(cell: Cell, inputs: _Inputs) -> Any:
@@ -84,17 +105,16 @@ def _call(cell: Cell, inputs: _Inputs) -> Any:
         name: replace_cells(value, inputs.handle if name in cell.function.lazy else inputs.value)
         for name, value in cell.arguments.items()
     }
-    if "seed" in arguments:
-        arguments["seed"] = derived_seed(arguments["seed"], cell.key)
+    if cell.seed is not None:
+        arguments["seed"] = cell.seed
     return cell.function.function(**arguments)
 
 
 def _record(task: Task, cost: Cost) -> Record:
     cell = task.cell
-    seed = cell.arguments.get("seed")
     return Record(
         key=cell.key,
-        name=cell.name,
+        name=without_folders(cell.name),
         function=cell.function.name,
         arguments=readable(cell.arguments),
         trace=task.trace,
@@ -102,33 +122,31 @@ def _record(task: Task, cost: Cost) -> Record:
         size=0,
         files={},
         cost=cost,
-        seed=derived_seed(seed, cell.key) if isinstance(seed, int) else None,
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=cell.seed,
+        when=_now(),
         environment=environment(),
     )
 
 
-def _failure(task: Task, error: Exception) -> Failure:
-    lines = [_without_folders(line) for line in traceback.format_exception(error)]
+def failure(task: Task, error: BaseException) -> Failure:
+    """Describe what a task raised, without this machine's folders."""
     return Failure(
         key=task.cell.key,
-        name=task.cell.name,
+        name=without_folders(task.cell.name),
         trace=task.trace.id,
-        error=f"{type(error).__name__}: {error}",
-        traceback="".join(lines),
+        error=without_folders(f"{type(error).__name__}: {error}"),
+        traceback=without_folders("".join(traceback.format_exception(error))),
         attempts=0,
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        when=_now(),
     )
 
 
-def _without_folders(line: str) -> str:
-    """Shorten the paths of a traceback: where the project lies on this machine is nobody's business."""
-    for folder, name in ((str(Path.cwd()), "."), (str(Path.home()), "~")):
-        line = line.replace(folder + os.sep, name + os.sep)
-    return line
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _peak() -> int:
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count, product
+from operator import attrgetter
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -35,7 +36,7 @@ class Phrases:
     intents: Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Combination:
     """One template with one value for each of its slots; *turn* and *rank* say when it is drawn."""
 
@@ -223,12 +224,9 @@ def _pools(intent: str, decks: Decks, seed: int, held_out: int) -> dict[str, lis
 
 
 def _pool(decks: Decks, partitions: set[str]) -> list[Combination]:
-    return sorted(
-        combination
-        for deck in decks
-        for combination in deck
-        if SHARES[combination.turn % len(SHARES)] in partitions
-    )
+    serving = [turn for turn, partition in enumerate(SHARES) if partition in partitions]
+    pool = [card for deck in decks for card in deck if card.turn % len(SHARES) in serving]
+    return sorted(pool, key=attrgetter("turn", "rank"))
 
 
 def _draw(intent: str, partition: str, pool: Sequence[Combination], size: int) -> Sequence[Combination]:

@@ -81,14 +81,24 @@ def _cell(cell: Cell, results: Results) -> dict[str, Any]:
 
 def _plain(arguments: Mapping[str, object]) -> str:
     """Write the arguments that are not cells, as YAML."""
-    found = {name: readable(value) for name, value in arguments.items() if not isinstance(value, Cell)}
-    kept = {name: value for name, value in found.items() if not _only_cells(value)}
+    found = {name: _without_cells(readable(value)) for name, value in arguments.items()}
+    kept = {name: value for name, value in found.items() if value is not _NOTHING and value not in ({}, [])}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=110).strip() if kept else ""
 
 
-def _only_cells(value: Any) -> bool:
-    items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-    return bool(items) and all(isinstance(item, dict) and set(item) == {"cell", "key"} or _only_cells(item) for item in items)
+_NOTHING = object()
+
+
+def _without_cells(value: Any) -> Any:
+    """Leave cells out, but for the arguments of those that are computed inside."""
+    if isinstance(value, dict) and "cell" in value and "key" in value:
+        return _without_cells(value["arguments"]) if "arguments" in value else _NOTHING
+    if isinstance(value, dict):
+        found = {name: _without_cells(item) for name, item in value.items()}
+        return {name: item for name, item in found.items() if item is not _NOTHING}
+    if isinstance(value, list):
+        return [item for item in map(_without_cells, value) if item is not _NOTHING]
+    return value
 
 
 def overview(opened: Opened, results: Results) -> dict[str, Any]:

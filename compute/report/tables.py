@@ -84,7 +84,7 @@ def html(
     download = f' <a class="rc-download" href="{_escape(csv_href)}" download>CSV</a>' if csv_href else ""
     name = f"table-{_escape(key)}"
     return (
-        f'<figure class="rc-table" id="{name}"{mark}>\n'
+        f'<figure class="rc-table" id="{name}"{mark} data-search-exclude>\n'
         f'<figcaption><span id="{name}-caption">{_escape(caption)}</span>{download}</figcaption>\n'
         f'<div class="rc-table__scroll" tabindex="0" role="region" aria-labelledby="{name}-caption">\n'
         f'<table class="rc-grid" aria-labelledby="{name}-caption">\n'

@@ -167,22 +167,26 @@ function tables() {
 
 // --- Start -----------------------------------------------------------------------------------------------
 
-// A link to a folded part opens it.
-function unfold() {
+// What the address names is marked, and opened if it is folded. A class does it, since the browser does not
+// match :target after an instant navigation.
+function point() {
+  for (const former of document.querySelectorAll(".rc-target")) former.classList.remove("rc-target");
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  target.classList.add("rc-target");
   if (target instanceof HTMLDetailsElement) target.open = true;
 }
 
 function arrive() {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
-  unfold();
+  point();
   tables();
   charts();
 }
 
 if (window.document$) window.document$.subscribe(arrive);
 else arrive();
-addEventListener("hashchange", unfold);
+addEventListener("hashchange", point);
 
 const redraw = () => document.querySelectorAll(".rc-chart[data-begun]").forEach(draw);
 new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ["data-md-color-scheme"] });

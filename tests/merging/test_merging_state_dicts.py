@@ -100,6 +100,12 @@ def test_small_changes_of_a_bf16_model_are_merged_in_fp32() -> None:
     assert merged["w"].tolist() == [1.0078125]  # added in bf16, each 2 ** -9 would be lost
 
 
+def test_a_model_in_double_precision_is_merged_in_it() -> None:
+    expert = {"w": torch.tensor([1 + 2**-40], dtype=torch.float64)}
+    merged = merge({"w": torch.ones(1, dtype=torch.float64)}, {"a": expert}, [1.0], method="average")
+    assert merged["w"].tolist() == [1 + 2**-40]
+
+
 def test_gradients_are_not_followed() -> None:
     trained = {"w": torch.ones(2, requires_grad=True)}
     merged = merge({"w": torch.zeros(2, requires_grad=True)}, {"a": trained}, [1.0], method="average")
@@ -154,6 +160,13 @@ def test_a_source_is_dropped_alike_whoever_else_is_merged() -> None:
     alone = merge(base, {"a": one}, [1.0], method="task_arithmetic", drop_rate=0.5, seed=5)
     last = merge(base, {**many, "a": one}, [1.0] * 4, method="task_arithmetic", drop_rate=0.5, seed=5)
     assert torch.equal(alone["w"], last["w"])
+
+
+def test_every_source_is_dropped_by_its_own_mask() -> None:
+    base, expert = {"w": torch.zeros(100)}, {"w": torch.ones(100)}
+    both = {"a": expert, "b": expert}
+    merged = merge(base, both, [0.5, 0.5], method="average", drop_rate=0.5, seed=5)
+    assert set(merged["w"].tolist()) == {0.0, 1.0, 2.0}
 
 
 def test_the_seed_changes_what_is_dropped() -> None:

@@ -93,6 +93,15 @@ def test_every_locale_has_features_under_both_sets_of_codes(codes: uriel.Codes) 
     assert similarity.min() > 0.5
 
 
+def test_the_set_of_codes_changes_the_similarity_of_a_macro_language() -> None:
+    pair = ["ar-SA", "sq-AL"]
+    macro, individual = (uriel.similarity(pair, codes=codes)[0, 1] for codes in ("macro", "individual"))
+    arabic, albanian = uriel.vectors(["arb", "als"])
+    cosine = arabic @ albanian / np.sqrt((arabic @ arabic) * (albanian @ albanian))
+    assert individual == pytest.approx((1 + cosine) / 2)
+    assert macro != pytest.approx(individual)
+
+
 def test_the_document_s_matrix_has_its_range_and_mean(macro: NDArray[np.float64]) -> None:
     off_diagonal = macro[~np.eye(50, dtype=bool)]
     assert off_diagonal.min() == pytest.approx(0.605, abs=5e-4)
