@@ -94,7 +94,7 @@ def build(
     planner = session.planner(force)
     plan = session.plan(planner)
     if dry_run:
-        _print_steps(plan.to_run)
+        _print_steps(session, plan.to_run)
         return
     results = _compute(session, planner, plan, device, jobs)
     written = session.write_pages(results)
@@ -125,9 +125,9 @@ def _exit_for(results: Results) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-def _print_steps(steps: Sequence[Step]) -> None:
+def _print_steps(session: Session, steps: Sequence[Step]) -> None:
     for step in steps:
-        click.echo(f"{step.cell.name}: {'; '.join(map(str, step.reasons))}")
+        click.echo(f"{session.names[step.cell.key]}: {'; '.join(map(str, step.reasons))}")
     click.echo(f"{len(steps)} cells would run")
 
 
@@ -141,19 +141,19 @@ def status(slugs: tuple[str, ...], profile: str, changes: tuple[str, ...], as_js
     plan = session.plan()
     session.save()
     if as_json:
-        _write([_step(step) for step in plan.steps.values()])
+        _write([_step(session, step) for step in plan.steps.values()])
         return
     for opened in session.opened:
         steps = [plan.steps[cell.key] for cell in opened.cells]
         fresh = sum(step.fresh for step in steps)
         click.echo(f"{opened.study.slug} ({opened.profile}): {fresh} of {len(steps)} cells fresh")
     for step in plan.to_run:
-        click.echo(f"  {step.cell.name}: {'; '.join(map(str, step.reasons))}")
+        click.echo(f"  {session.names[step.cell.key]}: {'; '.join(map(str, step.reasons))}")
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(session: Session, step: Step) -> dict[str, Any]:
     reasons = [{"kind": reason.kind, "detail": reason.detail} for reason in step.reasons]
-    return {"cell": step.cell.name, "key": step.cell.key, "fresh": step.fresh, "reasons": reasons}
+    return {"cell": session.names[step.cell.key], "key": step.cell.key, "fresh": step.fresh, "reasons": reasons}
 
 
 @main.command()

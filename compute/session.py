@@ -46,11 +46,6 @@ class Opened:
         """Every stored cell that the results need, inputs first."""
         return reachable(list(studies.wanted(self.results)))
 
-    @cached_property
-    def names(self) -> dict[str, Cell]:
-        """The cells by their readable names."""
-        return studies.readable_names(self.cells)
-
 
 @dataclass
 class Session:
@@ -80,10 +75,16 @@ class Session:
             results = dict(study.results(config))
             self.opened.append(Opened(study, profile, tuple(changes), config, results))
 
-    @property
+    @cached_property
     def cells(self) -> dict[str, Cell]:
         """The cells of all opened studies by readable name."""
-        return {name: cell for opened in self.opened for name, cell in opened.names.items()}
+        unique = {cell.key: cell for opened in self.opened for cell in opened.cells}
+        return studies.readable_names(list(unique.values()))
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The readable names of the cells by key."""
+        return {cell.key: name for name, cell in self.cells.items()}
 
     def find(self, pattern: str) -> dict[str, Cell]:
         """Return the cells that *pattern* names: a whole name, a beginning, a glob or a piece of a key."""

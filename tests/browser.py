@@ -62,6 +62,14 @@ if (document.documentElement.scrollWidth > limit) wide.push("the page itself");
 return wide;
 """
 
+_DRAWN = """
+const [chart] = arguments, svg = chart.querySelector(".rc-live svg");
+return chart.dataset.drawn === (document.body.dataset.mdColorScheme ?? "default")
+  && svg.querySelectorAll(".mark-group").length > 0
+  && Math.abs(svg.getBoundingClientRect().width - chart.clientWidth) < 0.1 * chart.clientWidth
+  && Math.abs(svg.getBoundingClientRect().width - Number(svg.getAttribute("width"))) < 2;
+"""
+
 _BROKEN_IMAGES = """
 return [...document.images].filter(i => i.complete && i.currentSrc && !i.naturalWidth).map(i => i.currentSrc);
 """
@@ -206,9 +214,7 @@ def draw_charts(driver: Chrome, patience: float = 10.0) -> tuple[str, ...]:
         if not chart.size["width"]:
             continue
         driver.execute_script("arguments[0].scrollIntoView({behavior: 'instant'})", chart)
-        drawn = "const [c] = arguments; return c.dataset.drawn === (document.body.dataset.mdColorScheme ?? 'default') \
-            && c.querySelectorAll('.rc-live svg .mark-group').length > 0"
-        if not until(lambda chart=chart, drawn=drawn: driver.execute_script(drawn, chart), patience):
+        if not until(partial(driver.execute_script, _DRAWN, chart), patience):
             undrawn.append(str(chart.get_attribute("data-src")))
     driver.execute_script("scrollTo({top: 0, behavior: 'instant'})")
     return tuple(undrawn)

@@ -119,9 +119,9 @@ def spreads(
     }
 
 
-@cell(label="{rule}/{target}")
-def mean_transfer(rule: str, target: str, sources: Sequence[str], evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
-    """Return the mean accuracy on *target* of the chosen sources' own experts, and of the best."""
+@cell(label="{sources}")
+def mean_transfer(sources: Sequence[str], evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    """Return the mean accuracy of the chosen sources' own experts, and of the best, among *evaluations*."""
     accuracies = [evaluations[source]["accuracy"] for source in sources]
     return {"accuracy": sum(accuracies) / len(accuracies), "best": max(accuracies)}
 

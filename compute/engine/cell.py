@@ -55,7 +55,7 @@ class CellFunction:
         return inspect.signature(self.function)
 
     def __call__(self, *args: object, **kwargs: object) -> Cell:
-        """Describe a call; at once TypeError for arguments that do not fit, UsageError for ones without a key."""
+        """Describe a call; TypeError at once for arguments that do not fit, UsageError for a keyless one."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -100,7 +100,7 @@ def cell(
     return decorate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cell:
     """One call: its function and bound arguments, among which other cells are its inputs."""
 
@@ -153,6 +153,10 @@ class Cell:
         """Return the label, in which cells among the arguments stand with their own."""
         spoken = {name: _spoken(value) for name, value in self.arguments.items()}
         return self.function.label.format(**spoken) or self.function.name
+
+    def __repr__(self) -> str:
+        """Return the name: in a label, cells in a list stand with it."""
+        return self.name
 
     def __getstate__(self) -> dict[str, object]:
         """Travel without what is cached, except the key and name: they may have been taken from files."""

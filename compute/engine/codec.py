@@ -72,18 +72,7 @@ class _Writer:
                          "data frames, numeric arrays, tensors or a folder's Path")  # fmt: skip
 
     def _frame(self, frame: Any, where: str) -> dict[str, str]:
-        if list(frame.index) != list(range(len(frame))):
-            raise CodecError(f"{where}: a data frame with an index of its own; call reset_index() first")
-        names = list(frame.columns)
-        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-            raise CodecError(
-                f"{where}: a data frame whose columns are not named by different strings: {names}"
-            )
-        for column, dtype in frame.dtypes.items():
-            if dtype.kind == "O" and dtype.name == "object":
-                raise CodecError(
-                    f"{where}: column {column!r} holds objects; give it one type, as by astype(str)"
-                )
+        _check_frame(frame, where)
         name = self._name("parquet")
         frame.to_parquet(self.folder / name, index=False)
         return {_TAG: "frame", "is": name}
@@ -106,6 +95,18 @@ class _Writer:
             from safetensors.torch import save_file as save_tensors
 
             save_tensors(self.tensors, self.folder / TENSORS)
+
+
+def _check_frame(frame: Any, where: str) -> None:
+    """Refuse what Parquet would lose or change."""
+    names = list(frame.columns)
+    if list(frame.index) != list(range(len(frame))):
+        raise CodecError(f"{where}: a data frame with an index of its own; call reset_index() first")
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise CodecError(f"{where}: a data frame whose columns are not named by different strings: {names}")
+    for name, dtype in frame.dtypes.items():
+        if dtype.name == "object":
+            raise CodecError(f"{where}: column {name!r} holds objects; give it one type, as by astype(str)")
 
 
 _ARRAYS = {

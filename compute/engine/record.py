@@ -97,13 +97,17 @@ class Record:
 
 
 def readable(value: object) -> Any:
-    """Return *value* as plain data for people: cells by name and key, those not kept with arguments, inputs by identity."""
+    """Return *value* as plain data for people: inputs by identity, cells by name and key.
+
+    A cell that is not kept has its arguments, too: no record of its own shows them.
+    """
     if isinstance(value, str):
         return without_folders(value)
     if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, Cell):
-        return {"cell": without_folders(value.name), "key": value.key}
+        named = {"cell": without_folders(value.name), "key": value.key}
+        return named if value.function.store else {**named, "arguments": readable(value.arguments)}
     if isinstance(value, Mapping):
         return {str(name): readable(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -110,18 +110,16 @@ class Store:
         """Move a finished folder into place: one rename, after which the result exists."""
         target = self.folder(record.key, record.trace.id)
         target.parent.mkdir(parents=True, exist_ok=True)
-        present = self.find(record.key, record.trace.id)
-        if present and not anew:
-            return present
         try:
-            if target.exists():
-                self._discard(target)
             part.rename(target)
-        except OSError:  # another process was faster
-            present = self.find(record.key, record.trace.id)
-            if present is None:
+        except OSError:
+            if not target.exists():
                 raise
-            return present
+            present = self.find(record.key, record.trace.id)
+            if present and not anew:
+                return present
+            self._discard(target)
+            part.rename(target)
         return record
 
     def _discard(self, folder: Path) -> None:

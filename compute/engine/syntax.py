@@ -106,7 +106,7 @@ def _name_registered(body: Iterable[ast.stmt], definitions: dict[str, Summary]) 
 
 
 def _add_targets(definition: Summary, imports: dict[str, list[str]], stars: list[str]) -> None:
-    """Let a definition depend on where its imported names come from: "as" can give a name to another thing."""
+    """Let a definition depend on where its imported names come from: "as" can give a name to other things."""
     used = {name.partition(".")[0] for name in definition["names"]}
     targets = [[name, *imports[name]] for name in sorted(used & set(imports))]
     if targets or stars:

@@ -35,8 +35,7 @@ def merge(
     and the experts must have the same. Pass a tied parameter once: under two names it would be ranked twice
     and dropped in two ways.
 
-    Works on one tensor of all experts at a time, unless the method has the option trim_scope at "model":
-    then the task vectors of all experts are in memory together.
+    Works tensor by tensor; with the option trim_scope at "model" all task vectors are in memory together.
 
     Raises UsageError for an unknown method or option and for experts that do not fit the base, ValueError for
     coefficients that are negative or all zero and for a density or drop rate out of its range.

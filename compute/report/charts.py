@@ -279,7 +279,7 @@ def _is_strong(amount: object, low: float, high: float, middle: float | None) ->
     if formats.is_absent(amount):
         return None
     share = (float(amount) - low) / (high - low or 1.0)  # type: ignore[arg-type]  # any library's number
-    return share > 0.55 if middle is None else abs(share - 0.5) > 0.3
+    return share > 0.53 if middle is None else abs(share - 0.5) > 0.31
 
 
 def _written(base: alt.Chart, value: str, number_format: str) -> list[alt.Chart]:

@@ -34,15 +34,15 @@ LIGHT: Mapping[str, str] = {
     "heat-1": "#f0f4f9",
     "heat-2": "#c4d9ee",
     "heat-3": "#86b4dd",
-    "heat-4": "#4486c6",
+    "heat-4": "#3d7dbe",
     "heat-5": "#1a5aa3",
     "heat-6": "#0a3166",
     "below-3": "#963c0d",
-    "below-2": "#d8824a",
+    "below-2": "#c06a30",
     "below-1": "#f2cfb4",
     "middle": "#f4f4f2",
     "above-1": "#bcd5ee",
-    "above-2": "#5c99d3",
+    "above-2": "#4686c2",
     "above-3": "#124f9b",
 }
 """Colours on white; every text colour has a contrast of at least 4.5 on the ground that it stands on."""
@@ -77,11 +77,11 @@ DARK: Mapping[str, str] = {
     "heat-5": "#88bdee",
     "heat-6": "#d6e9fc",
     "below-3": "#ffb48c",
-    "below-2": "#cf7543",
+    "below-2": "#b8643a",
     "below-1": "#6d4530",
     "middle": "#262c35",
     "above-1": "#2d4d70",
-    "above-2": "#4a8fce",
+    "above-2": "#3f7fb9",
     "above-3": "#a9d4ff",
 }
 """The same names on a dark ground."""

@@ -10,6 +10,9 @@ const views = new Map(); // element of a chart -> what vega-embed returned for i
 const turns = new WeakMap(); // element of a chart -> number of its latest drawing, so that a late one gives way
 let embed, style;
 
+// No menu, and no style sheets added to the page: navigation would drop them again.
+const plain = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
+
 function once(map, key, make) {
   if (!map.has(key)) map.set(key, make());
   return map.get(key);
@@ -64,7 +67,7 @@ async function draw(element) {
     const [vegaEmbed, spec, config] = await Promise.all([loadVega(), once(specs, url, () => json(url)), chartStyle(element.clientWidth)]);
     if (turns.get(element) !== turn || !element.isConnected) return;
     views.get(element)?.finalize();
-    const view = await vegaEmbed(host, structuredClone(spec), { config, renderer: "svg", mode: "vega-lite", ast: true, actions: false });
+    const view = await vegaEmbed(host, structuredClone(spec), { config, ...plain });
     if (turns.get(element) !== turn || !element.isConnected) return view.finalize();
     views.set(element, view);
     element.dataset.drawn = colours;
@@ -91,6 +94,7 @@ function charts() {
     if (element.isConnected) continue;
     view.finalize();
     views.delete(element);
+    document.getElementById("vg-tooltip-element")?.remove();
   }
   for (const element of document.querySelectorAll(".rc-chart:not([data-watched])")) {
     element.dataset.watched = "";

@@ -15,7 +15,8 @@ def sinkhorn(similarity: NDArray[np.float64], target: int, sources: Sequence[int
     """Return coefficients [k], summing to one, in proportion to *target*'s Sinkhorn weights of *sources*.
 
     The weights are those of the whole matrix *similarity* [n, n] (rows targets, columns sources), restricted
-    to the sources: see compute.sinkhorn. A source outside the target's 20 most similar has weight zero.
-    Raises ValueError if that is true of all sources.
+    to the sources: see compute.sinkhorn. A source outside the target's 20 most similar has weight zero; where
+    that is true of all sources the rule says nothing, and they get equal parts.
     """
-    return shares(sinkhorn_weights(similarity)[target, list(sources)], of="Sinkhorn weights for the target")
+    weights = sinkhorn_weights(similarity)[target, list(sources)]
+    return shares(weights if weights.any() else np.ones(len(weights)), of="Sinkhorn weights for the target")

@@ -195,7 +195,7 @@ def _selected(design: Design, similarity: str, rule: str, target: str, draw: int
         "similarity": "none" if random else similarity.upper(),
         "rule": f"random, draw {draw + 1}" if random else rule,
         "sources": chosen,
-        "chosen": measure.mean_transfer(rule, target, chosen, design.rivals(target)),
+        "chosen": measure.mean_transfer(chosen, design.rivals(target)),
         **_outcome(design, target, design.merge(similarity, rule, target, draw=draw)),
     }
 
