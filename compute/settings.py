@@ -17,6 +17,8 @@ Method = Annotated[str, AfterValidator(lambda name: plugins.check("compute.mergi
 Density = Annotated[float, Field(gt=0, le=1)]
 DropRate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+"""A commit of a repository: a branch or tag may move, and the result with it."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,15 @@ class Made:
 class Hub:
     """Models of the hub: `experts` and `subfolder` are patterns over {locale}.
 
-    `revisions` pins each repository to a commit; `python -m compute pin` writes them.
+    `revisions` pins each repository to a commit; `python -m compute pin` writes them. `labels` names the
+    classes of experts that call them LABEL_0, LABEL_1 and so on.
     """
 
     base: str
     experts: str
     subfolder: str | None = None
-    revisions: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    revisions: Mapping[str, Commit] = field(default_factory=dict)
     kind: Literal["hub"] = "hub"
 
 

@@ -1,7 +1,7 @@
 """Opens pages of a built site in a real browser and reports what is wrong with them.
 
-Needs Debian's packages chromium and chromium-driver. The same checks serve the small site of the tests and the
-real one::
+Needs Debian's packages chromium and chromium-driver. The same checks serve the small site of the tests and
+the real one::
 
     with serve(site) as url, browser() as driver:
         build(root, site, url)
@@ -120,7 +120,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @contextmanager
 def serve(folder: Path, prefix: str = "/recount/") -> Iterator[str]:
-    """Serve *folder*, which may still be empty, on a free port of this machine; yield the address of its root."""
+    """Serve *folder*, which may still be empty, on a free port of this machine; yield its address."""
     handler = partial(_Handler, prefix=prefix, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -171,7 +171,7 @@ def visit(
     """Open *url* as a reader who prefers *scheme* on a window of *width* pixels, and report what is wrong."""
     set_window(driver, url, scheme=scheme, width=width)
     _network(driver)
-    driver.get_log("browser")
+    _console(driver)
     driver.get(url)
     return look(driver, scheme=scheme, width=width)
 
@@ -179,28 +179,25 @@ def visit(
 def set_window(driver: Chrome, url: str, *, scheme: str, width: int, height: int = 900) -> None:
     """Make the browser forget the palette chosen at *url* and prefer *scheme*, with a window of *width*."""
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(url))
-    driver.execute_cdp_cmd(
-        "Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "local_storage"}
-    )
+    driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "local_storage"})
     preference = {"name": "prefers-color-scheme", "value": scheme}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
-def look(driver: Chrome, *, scheme: str = "", width: int = 0) -> Findings:
+def look(driver: Chrome, *, scheme: str = "", width: int = 0, patience: float = 10.0) -> Findings:
     """Report what is wrong with the page that is open, and with what happened since the last look."""
     url = driver.current_url
-    undrawn = draw_charts(driver)
+    undrawn = draw_charts(driver, patience)
     external, failed = _judge(_network(driver), urlsplit(url).netloc)
-    entries: list[dict[str, Any]] = driver.get_log("browser")
     return Findings(
         url=url,
         scheme=scheme,
         width=width,
         external=external,
         failed=failed,
-        console=tuple(entry["message"] for entry in entries if entry["level"] in {"SEVERE", "WARNING"}),
+        console=_console(driver),
         undrawn=undrawn,
         broken_images=tuple(driver.execute_script(_BROKEN_IMAGES)),
         overflow=tuple(driver.execute_script(_WIDER)),
@@ -230,9 +227,19 @@ def until(condition: Any, patience: float = 10.0) -> bool:
     return bool(condition())
 
 
+def _console(driver: Chrome) -> tuple[str, ...]:
+    """Return the errors and warnings on the console since the last call."""
+    entries = _log(driver, "browser")
+    return tuple(entry["message"] for entry in entries if entry["level"] in {"SEVERE", "WARNING"})
+
+
 def _network(driver: Chrome) -> list[dict[str, Any]]:
     """Return the network events since the last call."""
-    return [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    return [json.loads(entry["message"])["message"] for entry in _log(driver, "performance")]
+
+
+def _log(driver: Chrome, kind: str) -> list[dict[str, Any]]:
+    return list(driver.get_log(kind))  # type: ignore[no-untyped-call]
 
 
 def _judge(events: list[dict[str, Any]], host: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -242,8 +249,12 @@ def _judge(events: list[dict[str, Any]], host: str) -> tuple[tuple[str, ...], tu
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     }
-    external = [url for url in asked.values() if urlsplit(url).scheme != "data" and urlsplit(url).netloc != host]
-    answers = [event["params"]["response"] for event in events if event["method"] == "Network.responseReceived"]
+    external = [
+        url for url in asked.values() if urlsplit(url).scheme != "data" and urlsplit(url).netloc != host
+    ]
+    answers = [
+        event["params"]["response"] for event in events if event["method"] == "Network.responseReceived"
+    ]
     failed = [f"{answer['status']} {answer['url']}" for answer in answers if answer["status"] >= 400]
     lost = [
         f"{event['params']['errorText']} {asked.get(event['params']['requestId'], '')}"

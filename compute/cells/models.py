@@ -65,12 +65,23 @@ def expert(base: Tree, corpus: DataFrame, finetuning: Finetuning, locale: str, s
 
 
 @cell(label="{name}", store=False, libraries=("transformers",))
-def from_hub(name: str, repo: str, revision: str, subfolder: str | None = None) -> Tree:
-    """Load a classifier from the hub, or the hub's local cache, at a pinned revision."""
-    from compute.models.checkpoint import to_tree
+def from_hub(
+    name: str, repo: str, revision: str, subfolder: str | None = None, labels: Sequence[str] = ()
+) -> Tree:
+    """Load a model from the hub, or the hub's local cache, at a pinned revision.
+
+    Classes that the model calls LABEL_0, LABEL_1 and so on get the names of *labels*, in that order.
+    """
+    from dataclasses import replace
+
+    from compute.models.checkpoint import to_tree, with_labels
     from compute.models.load import from_hub as load
 
-    return to_tree(load(repo, revision, subfolder))
+    found = load(repo, revision, subfolder)
+    nameless = all(label.startswith("LABEL_") for label in found.labels)
+    if labels and nameless and len(labels) == len(found.labels):
+        found = replace(found, config=with_labels(found.config, labels))
+    return to_tree(found)
 
 
 @cell(label="{base}", store=False)

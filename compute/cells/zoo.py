@@ -43,7 +43,7 @@ def _from_hub(corpora: Mapping[str, Cell], recipe: Hub) -> Zoo:
 def _expert(recipe: Hub, locale: str) -> Cell:
     repo = recipe.experts.format(locale=locale)
     subfolder = recipe.subfolder.format(locale=locale) if recipe.subfolder else None
-    return models.from_hub(locale, repo, revision(recipe, repo), subfolder)
+    return models.from_hub(locale, repo, revision(recipe, repo), subfolder, recipe.labels)
 
 
 def revision(recipe: Hub, repo: str) -> str:
@@ -51,6 +51,18 @@ def revision(recipe: Hub, repo: str) -> str:
     if repo not in recipe.revisions:
         raise UsageError(f"{repo}: no revision is pinned; run `python -m compute pin` while the hub can be reached")
     return recipe.revisions[repo]
+
+
+def check(recipe: Made | Hub, locales: Sequence[str]) -> None:
+    """Raise UsageError if a model of the hub cannot be had."""
+    if isinstance(recipe, Hub):
+        from compute.models.load import check_hub
+
+        check_hub(recipe.base, revision(recipe, recipe.base))
+        for locale in locales:
+            subfolder = recipe.subfolder.format(locale=locale) if recipe.subfolder else None
+            repo = recipe.experts.format(locale=locale)
+            check_hub(repo, revision(recipe, repo), subfolder)
 
 
 def repositories(recipe: Made | Hub, locales: Sequence[str]) -> list[str]:

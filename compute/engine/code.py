@@ -111,7 +111,12 @@ class Code:
             for target in definition["imports"].get(first, ()):
                 found |= self._follow(target, rest, frozenset())
             found |= self._members(module, [first, *rest], frozenset()) or set()
-        return found
+        return {(there, known) for there, known in found if there != module or self._defines(module, known)}
+
+    def _defines(self, module: str, name: str) -> bool:
+        """Whether *name* is more than an import, whose origin is part of the hash of what uses it."""
+        summary = self._summary(module)
+        return summary is not None and name in summary["definitions"]
 
     def _follow(self, target: str, rest: list[str], seen: frozenset[str]) -> set[Node]:
         """Resolve what was imported, and the attributes read from it, to definitions.

@@ -79,7 +79,7 @@ def bars(
     import altair as alt
 
     fields = Fields(frame, titles)
-    axis = {"number_format": number_format, "title": fields.title(x), "zero": True}
+    axis: dict[str, Any] = {"number_format": number_format, "title": fields.title(x), "zero": True}
     numbers = dict.fromkeys((column for column in (x, low, high) if column), number_format)
     tooltip = fields.tooltip(**_texts(y, colour), **numbers)
     base = alt.Chart(fields.data(x, y, low, high, colour)).encode(y=fields.rows(y), tooltip=tooltip)
@@ -189,7 +189,7 @@ def lines(
     number_format: str = ".0%",
     reference: tuple[float, str] | None = None,
 ) -> alt.LayerChart:
-    """Draw *y* over a number *x*, a line for each value of *colour*, in a band from *low* to *high* if named."""
+    """Draw *y* over a number *x*, a line for each value of *colour*, in a band from *low* to *high*."""
     import altair as alt
 
     fields = Fields(frame, titles)
@@ -212,7 +212,7 @@ def lines(
 def _finish(layers: list[Any], title: str, description: str, height: int) -> alt.LayerChart:
     import altair as alt
 
-    chart = alt.layer(*layers)
+    chart: Any = alt.layer(*layers)
     return chart.properties(title=title, description=description, width="container", height=height)
 
 
@@ -258,9 +258,7 @@ def _matrix_axes(fields: Fields, x: str, y: str) -> dict[str, Any]:
     down = alt.Axis(labelFontSize=small)
     return {
         "x": alt.X(field=name(x), type="nominal", sort=columns, title=fields.title(x), axis=across),
-        "y": alt.Y(
-            field=name(y), type="nominal", sort=fields.values(y), title=fields.title(y), axis=down
-        ),
+        "y": alt.Y(field=name(y), type="nominal", sort=fields.values(y), title=fields.title(y), axis=down),
     }
 
 
@@ -275,7 +273,7 @@ def _domain(
 
 
 def _is_strong(amount: object, low: float, high: float, middle: float | None) -> bool | None:
-    """Tell whether the colour of *amount* is so strong that writing on it must be light; None if it is missing."""
+    """Tell whether the colour of *amount* asks for light writing on it; None if it is missing."""
     if formats.is_absent(amount):
         return None
     share = (float(amount) - low) / (high - low or 1.0)  # type: ignore[arg-type]  # any library's number

@@ -1,4 +1,4 @@
-"""Writes a chart as the files that a page shows or offers, the same bytes for the same chart; knows no study."""
+"""Writes a chart as the files that a page shows: the same bytes for the same chart; knows no study."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Figure:
 
 
 def write(chart: alt.TopLevelMixin, folder: Path, key: str) -> ChartFiles:
-    """Write ``<key>.vl.json``, ``.light.svg``, ``.dark.svg`` and ``.png`` in *folder*, and return what they are.
+    """Write ``<key>.vl.json``, ``.light.svg``, ``.dark.svg`` and ``.png`` in *folder*; return what they are.
 
     Each file is written only if its bytes changed, and nothing is drawn if what is there was drawn from the
     same specification, style and renderer. The chart must have a description.
@@ -71,7 +71,9 @@ def write(chart: alt.TopLevelMixin, folder: Path, key: str) -> ChartFiles:
         raise ValueError(f"chart {key} has no description; say what it shows to those who cannot see it")
     marks = {"light": _mark(spec, palette.LIGHT), "dark": _mark(spec, palette.DARK)}
     spec_path, light, dark, png = (folder / name for name in _names(key))
-    write_if_changed(spec_path, json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n")
+    write_if_changed(
+        spec_path, json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
+    )
     if not (_is_drawn(light, marks["light"]) and _is_drawn(dark, marks["dark"]) and png.is_file()):
         _draw(spec, light, dark, png, marks)
     width, height = _size(light)

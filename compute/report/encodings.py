@@ -48,7 +48,7 @@ class Fields:
         return float(part.min().min()), float(part.max().max())
 
     def data(self, *columns: str | None, **more: list[Any]) -> alt.InlineData:
-        """Return the named columns, and *more* given as lists, as the data of a chart; missing values are null."""
+        """Return the named columns, and *more* lists, as the data of a chart; missing values are null."""
         import altair as alt
 
         wanted = list(dict.fromkeys(column for column in columns if column))
@@ -57,8 +57,10 @@ class Fields:
             values=[{str(k): None if formats.is_absent(v) else v for k, v in row.items()} for row in records]
         )
 
-    def number(self, channel: type[Any], column: str, number_format: str, *, title: str = "", **scale: Any) -> Any:
-        """Return a numeric position on *channel*, ``alt.X`` or ``alt.Y``, named *title* or as the column is."""
+    def number(
+        self, channel: type[Any], column: str, number_format: str, *, title: str = "", **scale: Any
+    ) -> Any:
+        """Return a numeric position on *channel*, `alt.X` or `alt.Y`, named *title* or as the column is."""
         import altair as alt
 
         return channel(
@@ -82,7 +84,7 @@ class Fields:
         if column is None:
             return {}
         values = self.values(column)
-        same = {"field": name(column), "type": "nominal", "title": self.title(column)}
+        same: dict[str, Any] = {"field": name(column), "type": "nominal", "title": self.title(column)}
         marks = alt.Scale(domain=values, range=[SHAPES[index % len(SHAPES)] for index in range(len(values))])
         channels: dict[str, Any] = {"color": alt.Color(**same, scale=alt.Scale(domain=values))}
         if offset:
@@ -92,7 +94,7 @@ class Fields:
         return channels
 
     def height(self, rows: str, colour: str | None) -> int:
-        """Return the height of a chart of *rows*, each of which holds the values of *colour* one below another."""
+        """Return the height of a chart of *rows*, each with the values of *colour* one below another."""
         lines = len(self.values(colour)) if colour else 1
         return round(len(self.values(rows)) * ROW * (1 + lines) / 2)
 

@@ -1,4 +1,4 @@
-"""Writes generated files: only where bytes changed, whole or not at all, and removes what no build writes any more."""
+"""Writes generated files, whole and only where bytes changed, and removes what is generated no more."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def read_manifest(path: Path) -> dict[str, str]:
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(f"{path} is not a list of generated files ({error}); delete it and build again") from error
+        raise UsageError(
+            f"{path} is not a list of generated files ({error}); delete it and build again"
+        ) from error
     return {str(name): str(digest) for name, digest in names.items()}
 
 
@@ -108,7 +110,7 @@ def write_manifest(path: Path, manifest: Mapping[str, str]) -> bool:
 
 
 def copy_assets(root: Path) -> list[Path]:
-    """Bring ``docs/assets`` up to date: our own files, the colours and the Vega library; return all of them."""
+    """Bring ``docs/assets`` up to date: our own files, the colours, the Vega library; return all of them."""
     source, target = root / "templates" / "assets", root / "docs" / "assets"
     content = {
         path.relative_to(source).as_posix(): path.read_bytes()
@@ -122,7 +124,7 @@ def copy_assets(root: Path) -> list[Path]:
 
 
 def vega_bundle(folder: Path) -> Path:
-    """Make ``vega.js`` in *folder* unless the installed vl-convert made the one that is there; return its path.
+    """Make ``vega.js`` in *folder* unless it is there from the installed vl-convert; return its path.
 
     The bundle has the same Vega that draws the static charts. It leaves ``vegaEmbed`` on ``window`` and no
     other global name.

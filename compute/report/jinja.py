@@ -27,7 +27,7 @@ def environment(root: Path, study_folder: Path | None = None) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701
+        autoescape=False,
     )
     made.filters.update(
         percent=formats.percent,

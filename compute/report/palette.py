@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-"""Fonts of the static charts: the first is built into the renderer, so the bytes are the same on any machine."""
+"""Fonts of static charts: the first is built into the renderer, so that bytes are the same everywhere."""
 
 LIGHT: Mapping[str, str] = {
     "paper": "#ffffff",

@@ -134,13 +134,15 @@ def _row(record: Row, columns: Sequence[Column], best: Mapping[str, object], row
 def _cell(record: Row, column: Column, best: object, index: int) -> str:
     value = record[column.name]
     absent = formats.is_absent(value)
-    shown = f'<span class="rc-absent">{formats.ABSENT}</span>' if absent else _WRITERS[column.kind](value, column)
+    shown = (
+        f'<span class="rc-absent">{formats.ABSENT}</span>' if absent else _WRITERS[column.kind](value, column)
+    )
     if not absent and column.low:
         shown += _interval(record[column.low], record[column.high], column)
     if best is not None and not absent and value == best:
         shown = f"<strong>{shown}</strong>"
     target = record.get(column.link) if column.link else None
-    if target and not absent:
+    if target and not absent and not formats.is_absent(target):
         shown = f'<a class="cell" href="{_escape(target)}">{shown}</a>'
     tag, scope = ("th", ' scope="row"') if index == 0 else ("td", "")
     look = "rc-number" if column.is_numeric else "rc-text"

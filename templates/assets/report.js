@@ -171,14 +171,16 @@ function tables() {
 
 // --- Start -----------------------------------------------------------------------------------------------
 
-// What the address names is marked, and opened if it is folded. A class does it, since the browser does not
-// match :target after an instant navigation.
+// What the address names is marked, opened if it is folded, and brought into the window. After an instant
+// navigation the browser itself does not match :target, nor does the theme scroll reliably within a table.
 function point() {
   for (const former of document.querySelectorAll(".rc-target")) former.classList.remove("rc-target");
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target) return;
   target.classList.add("rc-target");
   if (target instanceof HTMLDetailsElement) target.open = true;
+  const returning = history.state !== null; // then the theme goes back to where the reader was
+  if (!returning) requestAnimationFrame(() => target.scrollIntoView({ behavior: "instant" }));
 }
 
 function arrive() {

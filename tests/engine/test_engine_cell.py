@@ -110,7 +110,9 @@ def test_cells_in_a_set_are_refused_for_they_would_arrive_in_any_order() -> None
         _ = gathered({A, B}).inputs
 
 
-@pytest.mark.parametrize("things", [A, [A, [B]], (A, 1), {"x": A}, Box([A]), Pair(A, Box(B)), Box(3), "a", {1}])
+@pytest.mark.parametrize(
+    "things", [A, [A, [B]], (A, 1), {"x": A}, Box([A]), Pair(A, Box(B)), Box(3), "a", {1}]
+)
 def test_replaced_cells_leave_everything_else_as_it_was(things: Any) -> None:
     class Value(int):
         """Stands for a cell's result."""

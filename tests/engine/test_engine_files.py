@@ -72,7 +72,9 @@ def test_different_kinds_of_work_are_kept_apart(tmp_path: Path) -> None:
     assert remembered.of(path, lambda path: "other", "other") == "other"
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "3", '{"PATH?": 3}', '{"PATH?": []}', '{"PATH?": [1, 2, 3]}'])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "3", '{"PATH?": 3}', '{"PATH?": []}', '{"PATH?": [1, 2, 3]}']
+)
 def test_a_damaged_index_is_begun_anew(tmp_path: Path, damage: str) -> None:
     path, index = aged(tmp_path / "a", "one"), tmp_path / "index.json"
     index.write_text(damage.replace("PATH", str(path)), encoding="utf-8")

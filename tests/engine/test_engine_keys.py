@@ -57,7 +57,24 @@ def test_the_derived_seed_never_changes_between_versions() -> None:
 
 
 def test_values_that_python_takes_for_equal_but_that_differ_have_different_keys() -> None:
-    values = [1, 1.0, "1", True, None, "None", (1,), [1], {1}, {"1": 1}, {"1": True}, [[1]], -1, 0.0, -0.0, ""]
+    values = [
+        1,
+        1.0,
+        "1",
+        True,
+        None,
+        "None",
+        (1,),
+        [1],
+        {1},
+        {"1": 1},
+        {"1": True},
+        [[1]],
+        -1,
+        0.0,
+        -0.0,
+        "",
+    ]
     keys = {key_of("f", {"x": value}) for value in values}
     assert len(keys) == len(values)
 
@@ -195,7 +212,9 @@ def mutated(value: Any, data: st.DataObject) -> Any:
     if isinstance(value, dict) and value and data.draw(st.booleans()):
         name = data.draw(st.sampled_from(sorted(value)))
         return {**value, name: mutated(value[name], data)}
-    return data.draw(st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, "", "1", (), [], {}]))
+    return data.draw(
+        st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, "", "1", (), [], {}])
+    )
 
 
 def test_keys_do_not_depend_on_the_hash_seed(in_another_process: Callable[..., str]) -> None:

@@ -10,16 +10,17 @@ from typing import Any
 import pandas as pd
 
 from compute.report import charts
-from compute.report.files import copy_assets
+from compute.report.files import copy_assets, write_if_changed
 from compute.report.formats import percent, points
 from compute.report.jinja import environment
 from compute.report.tables import Table
 from compute.study import Column
 
 ROOT = Path(__file__).parents[2]
-LOCALES = (
-    "af-ZA sq-AL sw-KE vi-VN fr-FR de-DE tr-TR fi-FI cy-GB th-TH ja-JP ar-SA ca-ES el-GR".split()
-)
+LOCALES = [
+    *("af-ZA", "sq-AL", "sw-KE", "vi-VN", "fr-FR", "de-DE", "tr-TR"),
+    *("fi-FI", "cy-GB", "th-TH", "ja-JP", "ar-SA", "ca-ES", "el-GR"),
+]
 METHODS = ("task arithmetic", "TIES", "DARE", "DARE + TIES")
 TITLES = {"accuracy": "Accuracy", "low": "From", "high": "To", "method": "Method", "locale": "Target"}
 
@@ -31,11 +32,10 @@ def make_site(folder: Path) -> Path:
     copy_assets(folder)
     frame = results()
     figures = draw(frame, folder / "docs" / "studies" / "sample" / "charts")
-    for template, page in PAGES.items():
-        made = environment(folder).from_string('{% import "macros.md.j2" as ui %}\n' + template)
-        path = folder / "docs" / page
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(made.render(figures=figures, **tables(frame)), encoding="utf-8")
+    pages = Path(__file__).parent / "sample"
+    for page in sorted(path.relative_to(pages).as_posix() for path in pages.rglob("*.md.j2")):
+        made = environment(folder, pages).get_template(page).render(figures=figures, **shown(frame))
+        write_if_changed(folder / "docs" / page.removesuffix(".j2"), made)
     return folder
 
 
@@ -89,7 +89,7 @@ def draw(frame: pd.DataFrame, folder: Path) -> dict[str, charts.Figure]:
     return {
         key: charts.Figure(
             files=charts.write(chart, folder, key),
-            caption=f"{chart.description} Whiskers are 95 % intervals from a paired bootstrap over test items.",
+            caption=f"{chart.description} Whiskers are 95 % intervals of a paired bootstrap over items.",
             csv_href="tables/results.csv",
             table=table if key == "dots" else "",
         )
@@ -122,11 +122,19 @@ def density() -> pd.DataFrame:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table, each with its anchor and the address of its cell."""
+    states = ("fresh", "stale", "failed", "blocked", "missing")
     return [
-        {**row, "id": f"k{i}", "href": f"cells/merge/#k{i}", "gain": row["gain"] * 100, "took": 0.2 + 7.3 * i,
-         "size": 40_000 * (i + 1), "state": ("fresh", "stale", "failed", "blocked", "missing")[i % 5]}
+        {
+            **{str(name): value for name, value in row.items()},
+            "id": f"k{i}",
+            "href": f"cells/merge/#k{i}",
+            "gain": row["gain"] * 100,
+            "took": 0.2 + 7.3 * i,
+            "size": 40_000 * (i + 1),
+            "state": states[i % 5],
+        }
         for i, row in enumerate(frame.to_dict("records"))
-    ]  # fmt: skip
+    ]
 
 
 def columns() -> list[Column]:
@@ -142,124 +150,43 @@ def columns() -> list[Column]:
     ]
 
 
-def tables(frame: pd.DataFrame) -> dict[str, Any]:
+def shown(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the tables and other values that the pages show."""
     rows = records(frame)
     caption = "Accuracy of every method on every target"
     cells = [Column(name="id", title="Cell", kind="code"), *columns()]
     unlinked = [{**row, "href": ""} for row in rows]
     return {
-        "results": Table(key="results", caption=caption, columns=columns(), rows=rows, csv_href="tables/results.csv"),
+        "results": Table(
+            key="results", caption=caption, columns=columns(), rows=rows, csv_href="tables/results.csv"
+        ),
         "cells": Table(key="cells", caption="Cells of merge", columns=cells, rows=unlinked, row_id="id"),
         "percent": percent,
         "points": points,
         "tiles": [
-            {"label": "Mean accuracy, best method", "value": "73.61 %", "href": "cells/merge/#k3", "note": "TIES, density 0.2"},
-            {"label": "Gain over task arithmetic", "value": "+0.86 pts", "note": "95 % interval +0.41 to +1.30", "kind": "good"},
-            {"label": "Claims that hold", "value": "4 of 6", "kind": "accent"},
-            {"label": "Cells to compute", "value": "2 of 156", "note": "1 failed, 1 stale", "kind": "warn"},
+            tile("Mean accuracy, best method", "73.61 %", href="cells/merge/#k3", note="TIES, density 0.2"),
+            tile("Gain over task arithmetic", "+0.86 pts", note="95 % interval +0.41 to +1.30", kind="good"),
+            tile("Claims that hold", "4 of 6", kind="accent"),
+            tile("Cells to compute", "2 of 156", note="1 failed, 1 stale", kind="warn"),
         ],
         "claims": [
-            {"sentence": "Merging without the target's own expert is better than the best single source.", "verdict": "holds"},
-            {"sentence": "DARE with *sparse* deltas keeps the accuracy of the dense merge on every target.", "verdict": "does not hold"},
-            {"sentence": "Typologically closer sources transfer better.", "verdict": "cannot be told"},
+            claim("Merging without the target's own expert beats the best single source.", "holds"),
+            claim("DARE with *sparse* deltas keeps the accuracy of the dense merge.", "does not hold"),
+            claim("Typologically closer sources transfer better.", "cannot be told"),
         ],
         "evidence": [
             {"label": "difference", "value": "+0.86 pts", "href": "cells/merge/#k3"},
             {"label": "95 % interval", "value": "+0.41 to +1.30 pts"},
             {"label": "targets", "value": "14"},
         ],
-    }  # fmt: skip
+    }
 
 
-PAGES = {
-    """# Recount
+def tile(label: str, value: str, **more: str) -> dict[str, str]:
+    """Return a tile as the macro takes it."""
+    return {"label": label, "value": value, **more}
 
-Experiments on merging language models, told from their stored results.
 
-{{ ui.cards([
-  {"title": "Sample study", "href": "studies/sample/", "text": "Sources chosen by similarity, merged for targets that have no data of their own.", "badge": "4 of 6 claims hold", "kind": "good", "foot": "profile mini · 156 cells"},
-  {"title": "Guide", "href": "guide/reading/", "text": "How a page of this site is read, and how each number leads to the computation that made it."},
-]) }}
-
-Every number is read from a result that was stored with its config, its code and its inputs. A number such as
-{{ ui.number("66.54 %", "studies/sample/cells/merge/#k30") }} leads to the cell that it comes from.
-""": "index.md",
-    """# Reading a report
-
-A report states its findings as claims. Each has a verdict: {{ ui.verdict("holds") }},
-{{ ui.verdict("does not hold") }} or {{ ui.verdict("cannot be told") }}.
-
-## Code
-
-```python
-from compute.report import charts
-
-figure = charts.write(chart, folder, "accuracy")
-```
-
-!!! note "Intervals"
-    All intervals are 95 % intervals. See [the sample](../studies/sample/index.md#claims).
-
-| word | meaning |
-|---|---|
-| cell | a call that is computed at most once |
-| trace | what a stored result was made under |
-""": "guide/reading.md",
-    """# Studies
-
-- [Sample study](sample/index.md)
-""": "studies/index.md",
-    """# Merging for unseen languages
-
-{{ ui.profile("mini") }} {{ ui.badge("fresh") }} {{ ui.badge("2 published tables", "plain") }}
-
-Experts are trained on source locales and merged for a target that none of them has seen. The best method
-reaches {{ ui.number("73.61 %", "cells/merge/#k3", "mean over 14 targets") }}, which is
-{{ ui.number(points(0.86)) }} above task arithmetic.
-
-{{ ui.tiles(tiles) }}
-
-## Claims
-
-{{ ui.claim(claims[0], evidence=evidence, source="Section 4.2, Table 3", key="excluded") }}
-
-{{ ui.claim(claims[1], why="On 3 of 14 targets the interval lies below zero.") }}
-
-{{ ui.claim(claims[2], why="Too few pairs at this size: 14, and 50 are needed.") }}
-
-## Accuracy
-
-{{ ui.chart(figures.dots) }}
-
-{{ ui.table(results) }}
-
-{{ ui.chart(figures.bars) }}
-
-{{ ui.chart(figures.heatmap) }}
-
-## Transfer
-
-{{ ui.chart(figures.gains) }}
-
-{{ ui.chart(figures.scatter) }}
-
-{{ ui.chart(figures.lines) }}
-
-## What is not as it should be
-
-{{ ui.box("failed", "merge(sw-KE, DARE) failed twice", "ValueError: the density must lie above 0 and not above 1, found 1.2.", "python -m compute run merge --set density=0.9", "Traceback (most recent call last):\n  File \\"merge.py\\", line 12, in merge\n\n    <raise> ValueError(density)") }}
-
-{{ ui.box("blocked", "evaluate(sw-KE, DARE) waits for merge(sw-KE, DARE)") }}
-
-{{ ui.box("stale", "The numbers of this table were made by older code", "The last good values are shown.", "python -m compute build sample") }}
-
-{{ ui.box("missing", "Not computed yet", "", "python -m compute build sample") }}
-
-{{ ui.badge("fresh") }} {{ ui.badge("stale") }} {{ ui.badge("failed") }} {{ ui.badge("blocked") }} {{ ui.badge("missing") }} {{ ui.badge("running") }} {{ ui.badge("accepted") }} {{ ui.badge("any *word*", "warn") }}
-""": "studies/sample/index.md",
-    """# Cells of merge
-
-{{ ui.table(cells) }}
-""": "studies/sample/cells/merge.md",
-}
+def claim(sentence: str, verdict: str) -> dict[str, str]:
+    """Return a claim as the macro takes it."""
+    return {"sentence": sentence, "verdict": verdict}

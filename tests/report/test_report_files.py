@@ -149,6 +149,8 @@ def test_assets_are_ours_the_colours_and_the_library(tmp_path: Path, bundled: li
     source.mkdir(parents=True)
     (source / "report.js").write_text("1", encoding="utf-8")
     (source / ".hidden").write_text("1", encoding="utf-8")
-    names = [path.relative_to(tmp_path / "docs" / "assets").as_posix() for path in files.copy_assets(tmp_path)]
+    names = [
+        path.relative_to(tmp_path / "docs" / "assets").as_posix() for path in files.copy_assets(tmp_path)
+    ]
     assert names == ["report.js", "palette.css", "chart-config.json", "vega.js"]
     assert all((tmp_path / "docs" / "assets" / name).is_file() for name in names)

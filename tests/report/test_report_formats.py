@@ -51,7 +51,14 @@ def test_durations_keep_two_units(seconds: float, written: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "written"),
-    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (999_600, "1.0 MB"), (224_000_000, "224 MB"), (9e15, "9000 TB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (999_600, "1.0 MB"),
+        (224_000_000, "224 MB"),
+        (9e15, "9000 TB"),
+    ],
 )
 def test_sizes_are_decimal(size: float, written: str) -> None:
     assert formats.size(size) == written

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jinja2
-import markdown
+import markdown  # type: ignore[import-untyped]
 import pytest
 
 from compute.report.drawing import ChartFiles, Figure
@@ -22,7 +22,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def to_html(text: str) -> str:
-    return markdown.markdown(text, extensions=["md_in_html", "attr_list", "tables"])
+    return str(markdown.markdown(text, extensions=["md_in_html", "attr_list", "tables"]))
 
 
 def figure(**more: Any) -> Figure:
@@ -88,7 +88,9 @@ def test_pieces_of_a_sentence_take_any_text_as_text(template: str) -> None:
     assert "<b>" not in shown
 
 
-@pytest.mark.parametrize("template", ['{{ ui.box("stale", "t", "a\n\nb", "c", "d\n\ne") }}', '{{ ui.chart(figure) }}'])
+@pytest.mark.parametrize(
+    "template", ['{{ ui.box("stale", "t", "a\n\nb", "c", "d\n\ne") }}', "{{ ui.chart(figure) }}"]
+)
 def test_blocks_pass_through_markdown_untouched(template: str) -> None:
     made = render(template, figure=figure(table="<table><tr><td>*1*</td></tr></table>"))
     assert to_html(f"before\n\n{made}\n\nafter") == f"<p>before</p>\n{made}\n\n<p>after</p>"
@@ -111,8 +113,13 @@ def test_a_badge_has_the_look_of_its_word_or_another() -> None:
 
 
 def test_a_claim_shows_sentence_verdict_and_evidence() -> None:
-    evidence = [{"label": "difference", "value": "+0.86 pts", "href": "cells/#k"}, {"label": "n", "value": "14"}]
-    made = render("{{ ui.claim(c, e, key='one') }}", c={"sentence": "It is so.", "verdict": "holds"}, e=evidence)
+    evidence = [
+        {"label": "difference", "value": "+0.86 pts", "href": "cells/#k"},
+        {"label": "n", "value": "14"},
+    ]
+    made = render(
+        "{{ ui.claim(c, e, key='one') }}", c={"sentence": "It is so.", "verdict": "holds"}, e=evidence
+    )
     assert 'id="claim-one"' in made
     assert "It is so." in made
     assert "rc-badge--holds" in made

@@ -15,6 +15,7 @@ from compute.cells import similarity as similarities
 from compute.cells.models import merged
 from compute.cells.similarity import Scope
 from compute.cells.zoo import Zoo, zoo
+from compute.cells.zoo import check as check_models
 from compute.engine.cell import Cell
 from compute.errors import UsageError
 from compute.evaluation import sources
@@ -63,8 +64,9 @@ class Config:
 
 
 def check(config: Config) -> None:
-    """Refuse data that cannot be read, before anything runs."""
+    """Refuse data and models that cannot be had, before anything runs."""
     source(config).check(config.locales)
+    check_models(config.models, config.locales)
 
 
 def source(config: Config) -> sources.Source:
