@@ -39,7 +39,7 @@ class Code:
 
     def __init__(self, remembered: Remembered | None = None) -> None:
         self._remembered = remembered or Remembered()
-        self._tops: dict[str, Path | None] = {}
+        self._sources: dict[str, Path | None] = {}
         self._summaries: dict[str, Summary | None] = {}
         self._reached: dict[Node, frozenset[Node]] = {}
         self._known: dict[frozenset[Node | str], tuple[Parts, str]] = {}
@@ -181,17 +181,19 @@ class Code:
 
     def _source(self, module: str) -> Path | None:
         """Return the file of a project module, its folder if it has none, or None for anything else."""
-        top, *rest = module.split(".")
-        if top not in self._tops:
-            self._tops[top] = _top(top)
-        start = self._tops[top]
-        if start is None or not rest:
-            return start
-        if start.is_file() and start.name != "__init__.py":
-            return None
-        stem = (start.parent if start.is_file() else start).joinpath(*rest)
-        candidates = [stem / "__init__.py", stem.with_suffix(".py")]
-        return next((path for path in candidates if path.is_file()), stem if stem.is_dir() else None)
+        if module not in self._sources:
+            top, *rest = module.split(".")
+            self._sources[module] = _within(self._source(top), rest) if rest else _top(top)
+        return self._sources[module]
+
+
+def _within(start: Path | None, names: list[str]) -> Path | None:
+    """Return the file or folder of a module of the package that starts at a file or folder."""
+    if start is None or (start.is_file() and start.name != "__init__.py"):
+        return None
+    stem = (start.parent if start.is_file() else start).joinpath(*names)
+    candidates = [stem / "__init__.py", stem.with_suffix(".py")]
+    return next((path for path in candidates if path.is_file()), stem if stem.is_dir() else None)
 
 
 def _top(name: str) -> Path | None:

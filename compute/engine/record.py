@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,8 @@ class Record:
 
     def to_json(self) -> str:
         """Write the record as JSON."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
+        members = {**vars(self), "trace": vars(self.trace), "cost": vars(self.cost)}
+        return json.dumps(members, indent=1, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any
 
-READER = "2"
+from compute.engine.names import names_in
+
+READER = "3"
 """The version of the summaries: those that another version has read are not taken for ours."""
 
 EFFECTS = "<import>"
@@ -90,7 +92,7 @@ def _targets(node: ast.AST) -> list[ast.expr]:
 def _add(definition: Summary, statement: ast.stmt, here: str) -> None:
     """Add one statement to a definition: a name bound twice depends on both bindings."""
     definition["hash"] = _hash(definition["hash"], _form(statement))
-    definition["names"] = sorted({*definition["names"], *_names(statement)})
+    definition["names"] = sorted({*definition["names"], *names_in(statement)})
     inner = [node for node in ast.walk(statement) if isinstance(node, _IMPORTS)]
     for name, targets in _imports(inner, here)[0].items():
         definition["imports"].setdefault(name, []).extend(targets)
@@ -100,7 +102,7 @@ def _name_registered(body: Iterable[ast.stmt], definitions: dict[str, Summary]) 
     """Let importing a module reach what its own decorators decorate: they may keep it for others to find."""
     for statement in body:
         decorators = getattr(statement, "decorator_list", [])
-        roots = {name.partition(".")[0] for decorator in decorators for name in _names(decorator)}
+        roots = {name.partition(".")[0] for decorator in decorators for name in names_in(decorator)}
         if isinstance(statement, _DEFINITIONS) and roots & set(definitions):
             definitions.setdefault(EFFECTS, _nothing())["names"].append(statement.name)
 
@@ -169,23 +171,6 @@ def _is_text(node: ast.stmt) -> bool:
 def _is_cell(decorator: ast.expr) -> bool:
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     return isinstance(called, ast.Name) and called.id == "cell"
-
-
-def _names(tree: ast.AST) -> set[str]:
-    """Return the dotted names read in a tree: for `a.b.c` only the longest chain."""
-    chains: set[str] = set()
-    inside: set[int] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inside:
-            parts: list[str] = []
-            link: ast.expr = node
-            while isinstance(link, ast.Attribute):
-                parts.append(link.attr)
-                link = link.value
-                inside.add(id(link))
-            if isinstance(link, ast.Name):
-                chains.add(".".join([link.id, *reversed(parts)]))
-    return chains
 
 
 def _imports(statements: list[Any], here: str) -> tuple[dict[str, list[str]], list[str]]:

@@ -30,13 +30,15 @@ class Pretraining:
     """How the shared base model learns scenarios from all locales at once.
 
     `amounts` weighs how often a locale is drawn (1 where none is given): a locale with a small amount is a
-    low-resource language of the base model.
+    low-resource language of the base model. `alignment` weighs the loss of finding translations against that
+    of scenarios; without any, nothing tells the base which words of two languages mean the same.
     """
 
     steps: Count
     batch: Count
     learning_rate: Rate
     amounts: Mapping[str, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
+    alignment: Annotated[float, Field(ge=0)] = 0.0
     word_dropout: Share = 0.0
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from compute.models.checkpoint import Checkpoint
+from compute.models.parallel import ranking_loss, with_translations
 from compute.models.recipes import Finetuning, Pretraining
 from compute.models.tokenizer import SPECIAL
 
@@ -27,6 +29,15 @@ class Examples:
     ids: list[list[int]]
     classes: Tensor
 
+    @property
+    def lengths(self) -> Tensor:
+        """Count the tokens of each text."""
+        return torch.tensor([len(row) for row in self.ids])
+
+
+Loss = Callable[[Any, Tensor, Tensor], Tensor]
+"""What a step makes smaller: of the network's output, the attention mask and the numbers of the examples."""
+
 
 def pretrain(
     start: Checkpoint,
@@ -36,18 +47,29 @@ def pretrain(
     recipe: Pretraining,
     *,
     seed: int,
+    ids: Sequence[int] | None = None,
     device: str = "cpu",
 ) -> Checkpoint:
     """Teach *start* its classes in all locales at once; texts are drawn with the weights of their locales.
 
     With scenarios as classes and `with_head` afterwards, this makes a base model that knows its languages
-    and no intent, and gives all experts one head to begin with, so that heads may be merged.
+    and no intent, and gives all experts one head to begin with, so that heads may be merged. Under
+    `recipe.alignment` half of each batch are translations of the other half, texts of the same of *ids*.
     """
+    if recipe.alignment and ids is None:
+        raise ValueError("alignment needs the ids of the texts, to know which are translations of each other")
     examples = _examples(start, texts, labels)
     weights = torch.tensor([recipe.amounts.get(locale, 1.0) for locale in locales])
     rng = torch.Generator().manual_seed(seed)
-    drawn = torch.multinomial(weights, recipe.steps * recipe.batch, replacement=True, generator=rng)
-    return _fit(start, examples, drawn, recipe, rng=rng, device=device)
+    size = recipe.batch // 2 if recipe.alignment else recipe.batch
+    drawn = torch.multinomial(weights, recipe.steps * size, replacement=True, generator=rng)
+    batches = _batches(examples.lengths, drawn, size, rng)
+    loss = _class_loss(examples)
+    if recipe.alignment and ids is not None:
+        pairs = with_translations(torch.cat(batches), ids, locales, weights, rng)
+        batches = [pair.T.flatten() for pair in pairs.split(size)]
+        loss = _aligned_loss(examples, torch.tensor(ids), recipe.alignment)
+    return _fit(start, examples, batches, loss, recipe, rng=rng, device=device)
 
 
 def finetune(
@@ -66,7 +88,8 @@ def finetune(
     examples = _examples(base, texts, labels)
     rng = torch.Generator().manual_seed(seed)
     order = torch.cat([torch.randperm(len(texts), generator=rng) for _ in range(recipe.epochs)])
-    return _fit(base, examples, order, recipe, rng=rng, device=device)
+    batches = _batches(examples.lengths, order, recipe.batch, rng)
+    return _fit(base, examples, batches, _class_loss(examples), recipe, rng=rng, device=device)
 
 
 def _examples(model: Checkpoint, texts: Sequence[str], labels: Sequence[str]) -> Examples:
@@ -81,58 +104,67 @@ def _examples(model: Checkpoint, texts: Sequence[str], labels: Sequence[str]) ->
     return Examples(ids, torch.tensor([number[label] for label in labels]))
 
 
+def _class_loss(examples: Examples) -> Loss:
+    def loss(output: Any, mask: Tensor, batch: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(output.logits, examples.classes[batch].to(mask.device))
+
+    return loss
+
+
+def _aligned_loss(examples: Examples, ids: Tensor, weight: float) -> Loss:
+    of_classes = _class_loss(examples)
+
+    def loss(output: Any, mask: Tensor, batch: Tensor) -> Tensor:
+        meanings = ids[batch[: len(batch) // 2]].to(mask.device)
+        ranking = ranking_loss(output.hidden_states[-1], mask, meanings)
+        return of_classes(output, mask, batch) + weight * ranking
+
+    return loss
+
+
 def _fit(
     model: Checkpoint,
     examples: Examples,
-    order: Tensor,
+    batches: Sequence[Tensor],
+    loss: Loss,
     recipe: Pretraining | Finetuning,
     *,
     rng: torch.Generator,
     device: str,
 ) -> Checkpoint:
-    """Train a copy of *model* on the examples in *order* (indices, cut into batches)."""
+    """Train a copy of *model*, one AdamW step a batch, its rate rising and falling linearly."""
     own = {name: tensor.clone() for name, tensor in model.tensors.items()}
     network = dataclasses.replace(model, tensors=own).network().to(device).train()
-    batches = _batches(examples, order, recipe.batch, rng)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_and_decay(len(batches)))
+    corrupt = _word_dropout(recipe.word_dropout, rng)
     with torch.random.fork_rng(devices=_cuda(device)):
         torch.manual_seed(rng.initial_seed())
-        _run(network, examples, batches, recipe.learning_rate, _word_dropout(recipe.word_dropout, rng))
+        for batch in batches:
+            ids, mask = (
+                part.to(device) for part in _pad([examples.ids[row] for row in batch.tolist()], corrupt)
+            )
+            loss(
+                network(input_ids=ids, attention_mask=mask, output_hidden_states=True), mask, batch
+            ).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
     tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     return dataclasses.replace(model, tensors=tensors)
 
 
-def _run(
-    network: nn.Module,
-    examples: Examples,
-    batches: Sequence[Tensor],
-    learning_rate: float,
-    corrupt: Callable[[Tensor], Tensor],
-) -> None:
-    """Take one AdamW step a batch, the rate rising and falling linearly."""
-    device = next(network.parameters()).device
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.0, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_and_decay(len(batches)))
-    for batch in batches:
-        ids, mask = _pad([examples.ids[index] for index in batch.tolist()])
-        logits = network(input_ids=corrupt(ids).to(device), attention_mask=mask.to(device)).logits
-        nn.functional.cross_entropy(logits, examples.classes[batch].to(device)).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-
-
-def _pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def _pad(rows: Sequence[Sequence[int]], corrupt: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     """Fill *rows* up to the longest: ids and mask (1 for a token, 0 for padding), both [rows, length]."""
     ids = nn.utils.rnn.pad_sequence(
         [torch.tensor(row) for row in rows], batch_first=True, padding_value=SPECIAL.index("<pad>")
     )
     lengths = torch.tensor([len(row) for row in rows])
-    return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    return corrupt(ids), (torch.arange(ids.shape[1]) < lengths[:, None]).long()
 
 
-def _batches(examples: Examples, order: Tensor, size: int, rng: torch.Generator) -> list[Tensor]:
+def _batches(lengths: Tensor, order: Tensor, size: int, rng: torch.Generator) -> list[Tensor]:
     """Cut *order* into batches of like lengths: sort within windows, then shuffle the window's batches."""
-    lengths = torch.tensor([len(row) for row in examples.ids])
     batches: list[Tensor] = []
     for window in order.split(size * WINDOW):
         ranked = window[lengths[window].argsort(stable=True)].split(size)

@@ -114,23 +114,13 @@ def heatmap(
     import altair as alt
 
     fields = Fields(frame, titles)
-    low, high = _domain(fields, value, middle, domain)
-    colours = "heatmap" if middle is None else "diverging"
-    scale = alt.Scale(domain=[low, high], range=colours, interpolate="lab", clamp=True)
-    strong = [_is_strong(amount, low, high, middle) for amount in frame[value]]
+    span = _domain(fields, value, middle, domain)
+    strong = [_is_strong(amount, *span, middle) for amount in frame[value]]
     base = alt.Chart(fields.data(x, y, value, strong=strong)).encode(**_matrix_axes(fields, x, y))
-    legend = alt.Legend(format=number_format, gradientLength=200)
-    tint = alt.Color(
-        field=name(value), type="quantitative", title=fields.title(value), scale=scale, legend=legend
-    )
-    cells = base.transform_filter("datum.strong !== null").mark_rect(aria=False)
+    tint = fields.tint(value, span, number_format, diverging=middle is not None)
     tooltip = fields.tooltip(**{y: None, x: None, value: number_format})
-    absent = base.transform_filter("datum.strong === null")
-    layers = [
-        absent.mark_rect(style="absent", aria=False),
-        absent.mark_text(style="note", aria=False).encode(text=alt.value("–")),
-        cells.encode(color=tint, tooltip=tooltip),
-    ]
+    cells = base.transform_filter("datum.strong !== null").mark_rect(aria=False)
+    layers = [*_absent(base), cells.encode(color=tint, tooltip=tooltip)]
     columns, rows = len(fields.values(x)), len(fields.values(y))
     if columns <= _WRITTEN_IN:
         layers += _written(base, value, number_format)
@@ -270,6 +260,15 @@ def _domain(
         return low, high
     reach = max(abs(low - middle), abs(high - middle))
     return middle - reach, middle + reach
+
+
+def _absent(base: alt.Chart) -> list[alt.Chart]:
+    """Return the empty rectangles of a matrix, each with a dash in it."""
+    import altair as alt
+
+    absent = base.transform_filter("datum.strong === null")
+    dash = absent.mark_text(style="note", aria=False).encode(text=alt.value("–"))
+    return [absent.mark_rect(style="absent", aria=False), dash]
 
 
 def _is_strong(amount: object, low: float, high: float, middle: float | None) -> bool | None:

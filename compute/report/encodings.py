@@ -93,6 +93,21 @@ class Fields:
             channels["shape"] = alt.Shape(**same, scale=marks)
         return channels
 
+    def tint(
+        self, column: str, span: tuple[float, float], number_format: str, *, diverging: bool
+    ) -> alt.Color:
+        """Return a colour as strong as a number, over *span*, one way or two ways from its middle."""
+        import altair as alt
+
+        colours: Any = "diverging" if diverging else "heatmap"
+        return alt.Color(
+            field=name(column),
+            type="quantitative",
+            title=self.title(column),
+            scale=alt.Scale(domain=list(span), range=colours, interpolate="lab", clamp=True),
+            legend=alt.Legend(format=number_format, gradientLength=200),
+        )
+
     def height(self, rows: str, colour: str | None) -> int:
         """Return the height of a chart of *rows*, each with the values of *colour* one below another."""
         lines = len(self.values(colour)) if colour else 1

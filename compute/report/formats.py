@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 
@@ -10,7 +9,7 @@ ABSENT = "—"
 """What stands where there is no value."""
 
 MINUS = "\u2212"
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]|~#]")
+_SPECIAL = re.compile(r"[&<>\"'\\`*_{}\[\]|~#]")
 
 
 def is_absent(value: object) -> bool:
@@ -76,8 +75,7 @@ def size(value: object) -> str:
 
 def text(value: object) -> str:
     """Write any value as plain text for a Markdown line: nothing in it becomes HTML or Markdown."""
-    escaped = html.escape(ABSENT if is_absent(value) else str(value))
-    return _MARKDOWN.sub(lambda match: f"&#{ord(match[0])};", escaped)
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", ABSENT if is_absent(value) else str(value))
 
 
 def _amount(value: object) -> float | None:

@@ -137,13 +137,13 @@ def _cell(record: Row, column: Column, best: object, index: int) -> str:
     shown = (
         f'<span class="rc-absent">{formats.ABSENT}</span>' if absent else _WRITERS[column.kind](value, column)
     )
-    if not absent and column.low:
-        shown += _interval(record[column.low], record[column.high], column)
     if best is not None and not absent and value == best:
         shown = f"<strong>{shown}</strong>"
     target = record.get(column.link) if column.link else None
     if target and not absent and not formats.is_absent(target):
         shown = f'<a class="cell" href="{_escape(target)}">{shown}</a>'
+    if not absent and column.low:
+        shown += _interval(record[column.low], record[column.high], column)
     tag, scope = ("th", ' scope="row"') if index == 0 else ("td", "")
     look = "rc-number" if column.is_numeric else "rc-text"
     return f'<{tag}{scope} class="{look}" data-sort="{_escape(_sort_value(value, column))}">{shown}</{tag}>'

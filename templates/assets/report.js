@@ -11,7 +11,14 @@ const turns = new WeakMap(); // element of a chart -> number of its latest drawi
 let embed, style;
 
 // No menu, and no style sheets added to the page: navigation would drop them again.
-const plain = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
+const plain = {
+  mode: "vega-lite",
+  renderer: "svg",
+  ast: true,
+  actions: false,
+  defaultStyle: false,
+  tooltip: { disableDefaultStyle: true },
+};
 
 function once(map, key, make) {
   if (!map.has(key)) map.set(key, make());
@@ -40,7 +47,9 @@ function loadVega() {
 
 // The style is shared with the static images; each colour in it is the name of a custom property of the page.
 function filled(node, look) {
-  if (typeof node === "string") return node.replace(/^var\((--[\w-]+)\)$/, (_, name) => look.getPropertyValue(name).trim());
+  if (typeof node === "string") {
+    return node.replace(/^var\((--[\w-]+)\)$/, (_, name) => look.getPropertyValue(name).trim());
+  }
   if (Array.isArray(node)) return node.map((item) => filled(item, look));
   if (node === null || typeof node !== "object") return node;
   return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, filled(value, look)]));
@@ -62,9 +71,14 @@ async function draw(element) {
   element.dataset.begun = "";
   const colours = scheme();
   const url = element.dataset.url;
-  const host = element.querySelector(".rc-live") ?? element.appendChild(Object.assign(document.createElement("div"), { className: "rc-live" }));
+  const host = element.querySelector(".rc-live") ?? element.appendChild(document.createElement("div"));
+  host.classList.add("rc-live");
   try {
-    const [vegaEmbed, spec, config] = await Promise.all([loadVega(), once(specs, url, () => json(url)), chartStyle(element.clientWidth)]);
+    const [vegaEmbed, spec, config] = await Promise.all([
+      loadVega(),
+      once(specs, url, () => json(url)),
+      chartStyle(element.clientWidth),
+    ]);
     if (turns.get(element) !== turn || !element.isConnected) return;
     views.get(element)?.finalize();
     const view = await vegaEmbed(host, structuredClone(spec), { config, ...plain });
@@ -171,28 +185,37 @@ function tables() {
 
 // --- Start -----------------------------------------------------------------------------------------------
 
-// What the address names is marked, opened if it is folded, and brought into the window. After an instant
-// navigation the browser itself does not match :target, nor does the theme scroll reliably within a table.
+// What the address names is marked, and opened if it is folded. A class does it, since the browser does not
+// match :target after an instant navigation.
 function point() {
   for (const former of document.querySelectorAll(".rc-target")) former.classList.remove("rc-target");
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (!target) return;
+  if (!target) return undefined;
   target.classList.add("rc-target");
   if (target instanceof HTMLDetailsElement) target.open = true;
-  const returning = history.state !== null; // then the theme goes back to where the reader was
-  if (!returning) requestAnimationFrame(() => target.scrollIntoView({ behavior: "instant" }));
+  return target;
 }
+
+let path; // of the page that is shown
+let returning = false; // whether the reader came by the back or forward button
 
 function arrive() {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
-  point();
   tables();
   charts();
+  const target = point();
+  if (target && path && path !== location.pathname && !returning) {
+    // After an instant navigation the theme scrolls there only if the page came quickly.
+    requestAnimationFrame(() => target.scrollIntoView({ behavior: "instant" }));
+  }
+  path = location.pathname;
+  returning = false;
 }
 
 if (window.document$) window.document$.subscribe(arrive);
 else arrive();
 addEventListener("hashchange", point);
+addEventListener("popstate", () => (returning = path !== location.pathname));
 
 const redraw = () => document.querySelectorAll(".rc-chart[data-begun]").forEach(draw);
 new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ["data-md-color-scheme"] });

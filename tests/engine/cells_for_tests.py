@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,12 @@ def dying(x: Any) -> None:
 @cell()
 def interrupted() -> None:
     raise KeyboardInterrupt
+
+
+@cell()
+def sleeping(x: int, log: str) -> None:
+    note(log, str(os.getpid()))
+    time.sleep(60)
 
 
 @cell()

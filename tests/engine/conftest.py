@@ -146,3 +146,9 @@ def in_another_process() -> Callable[..., str]:
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    """Return where the cells note that they ran."""
+    return str(tmp_path / "log")

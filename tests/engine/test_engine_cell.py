@@ -38,7 +38,7 @@ LOG = "log"
 def test_wrong_arguments_fail_at_the_call_and_name_the_cell(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    with pytest.raises(TypeError, match="^cell number: "):
+    with pytest.raises(TypeError, match=r"^cell number: "):
         number(*args, **kwargs)
 
 
@@ -49,7 +49,7 @@ def test_an_argument_without_a_stable_form_fails_at_the_call() -> None:
 
 def test_a_changed_argument_is_checked_like_a_new_call() -> None:
     assert number(1, LOG).with_arguments(x=2) == number(2, LOG)
-    with pytest.raises(TypeError, match="^cell number: "):
+    with pytest.raises(TypeError, match=r"^cell number: "):
         number(1, LOG).with_arguments(y=2)
 
 

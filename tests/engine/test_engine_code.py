@@ -41,7 +41,8 @@ SOURCES = {
             from .inner import late
             # all of it
             values = map(c.scaled, [x])
-            return begin(x) + late(x) + api.public(x) + PACKAGE.dotted.reached(x) + sum(values) + passed(by_value)
+            parts = [begin(x), late(x), api.public(x), PACKAGE.dotted.reached(x), passed(by_value)]
+            return sum([*values, *parts])
 
         def by_value(x):
             return x + 100
@@ -64,7 +65,13 @@ SOURCES = {
     "dotted": "def reached(x):\n    return x - 5\ndef missed(x):\n    return x\n",
     "constants": "FACTOR = 3\nUNUSED = 4\ndef scaled(x):\n    return x * FACTOR\n",
     "inner": "def late(x):\n    return x - 1\n",
-    "decorators": "def twice(function):\n    return lambda *a: 2 * function(*a)\ndef thrice(function):\n    return function\n",
+    "decorators": """
+        def twice(function):
+            return lambda *a: 2 * function(*a)
+
+        def thrice(function):
+            return function
+    """,
     "shapes": """
         from dataclasses import dataclass
         from .decorators import twice, thrice
@@ -91,7 +98,7 @@ SOURCES = {
 }
 
 COUNTS = {
-    "the cell itself": ("cells", "begin(x) +", "begin(x) -"),
+    "the cell itself": ("cells", "begin(x),", "-begin(x),"),
     "a default of the cell": ("cells", 'method: str = "plus"', 'method: str = "minus"'),
     "a helper three modules away": ("third", "x + step", "x - step"),
     "a constant three modules away": ("third", "LIMIT = 7", "LIMIT = 8"),
@@ -257,7 +264,19 @@ REACHES: dict[str, tuple[dict[str, str], tuple[str, str, str]]] = {
     "a table filled by a decorator": (
         {
             "cells": "from .a import use\n" + CELL.format("use(x)"),
-            "a": "ALL = {}\ndef register(f):\n    ALL[f.__name__] = f\ndef use(x):\n    return ALL[x]()\n@register\ndef one():\n    return 1\n",
+            "a": """
+                ALL = {}
+
+                def register(f):
+                    ALL[f.__name__] = f
+
+                def use(x):
+                    return ALL[x]()
+
+                @register
+                def one():
+                    return 1
+            """,
         },
         ("a", "return 1", "return 2"),
     ),
@@ -355,6 +374,11 @@ def test_a_lookup_in_a_module_does_not_widen_to_other_modules(project: Project) 
     assert set(Code().parts(total)) == {f"{project.name}.cells:total", f"{project.name}.a:f"}
 
 
+def test_a_variable_is_not_taken_for_a_function_of_the_same_name(project: Project) -> None:
+    project.write("cells", "def base(x):\n    return 1\n" + CELL.format("[base for base in x]"))
+    assert set(Code().parts(written(project, {}))) == {f"{project.name}.cells:total"}
+
+
 def test_a_lazily_imported_project_package_is_found_without_importing_it(project: Project) -> None:
     project.write(
         "cells",
@@ -395,7 +419,14 @@ def test_the_class_of_an_input_that_is_no_dataclass_counts(project: Project) -> 
     project.write("cells", CELL.format("x.read()"))
     project.write(
         "inputs",
-        "class Data:\n    def identity(self, digest):\n        return 1\n    def read(self):\n        return 2\n",
+        """
+            class Data:
+                def identity(self, digest):
+                    return 1
+
+                def read(self):
+                    return 2
+        """,
     )
     total = project.load().total(project.load("inputs").Data())
     assert f"{project.name}.inputs:Data" in Code().parts(total)

@@ -94,7 +94,7 @@ def test_the_digest_of_an_input_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 
 def test_the_digest_of_a_missing_input_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no file 'b.csv'"):
+    with pytest.raises(UsageError, match=r"no file 'b\.csv'"):
         files.digest(tmp_path / "b.csv")
 
 

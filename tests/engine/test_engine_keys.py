@@ -157,7 +157,7 @@ def plain() -> st.SearchStrategy[Any]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values are equal with their types, as a key must tell them: written apart from `canonical`."""
+    """Whether two values are equal with their types, worked out apart from `canonical`."""
     if type(a) is not type(b):
         return False
     if isinstance(a, float):

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from test_engine_record import RECORD
 
-from compute.engine import codec, store as store_module
+from compute.engine import codec
+from compute.engine import store as store_module
 from compute.engine.codec import CodecError
 from compute.engine.record import Record, Trace
 from compute.engine.store import DamagedResult, Failure, Store
@@ -307,7 +308,7 @@ def test_what_took_long_is_flushed_before_it_counts(
     sync = os.fsync
 
     def note(descriptor: int) -> None:
-        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         assert found(store) is None
         sync(descriptor)
 

@@ -149,16 +149,6 @@ def test_what_a_decorator_of_the_module_registers_is_reached_by_importing() -> N
     assert found["definitions"][EFFECTS]["names"] == ["a"]
 
 
-def test_names_are_read_with_their_longest_chains() -> None:
-    found = summary("def f(x):\n    a.b.c(x.y, g().h)\n    return [i for i in d]\n")
-    assert set(found["definitions"]["f"]["names"]) == {"a.b.c", "x.y", "g", "i", "d"}
-
-
-def test_annotations_are_not_read() -> None:
-    found = summary("def f(x: A[B]) -> C:\n    y: D = 1\n    return y\n")
-    assert set(found["definitions"]["f"]["names"]) == {"y"}
-
-
 @pytest.mark.parametrize(
     ("source", "package", "expected"),
     [

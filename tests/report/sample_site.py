@@ -177,7 +177,10 @@ def shown(frame: pd.DataFrame) -> dict[str, Any]:
         "evidence": [
             {"label": "difference", "value": "+0.86 pts", "href": "cells/merge/#k3"},
             {"label": "95 % interval", "value": "+0.41 to +1.30 pts"},
-            {"label": "targets", "value": "14"},
+            {
+                "label": "by target",
+                "value": "sq-AL: 4.0 points over selections, 1.0 over methods; fi-FI: 4.8 and 2.9",
+            },
         ],
     }
 

@@ -155,6 +155,13 @@ def test_a_number_leads_to_its_cell_which_is_marked(site: str, driver: Chrome) -
     assert helper.draw_charts(driver) == ()
 
 
+def test_a_number_opens_the_folded_cell_that_it_leads_to(site: str, driver: Chrome) -> None:
+    helper.visit(driver, f"{site}guide/reading/")
+    click(driver, "a.cell[href$='#c-1']")
+    assert helper.until(lambda: bool(driver.find_elements("css selector", "#c-1[open].rc-target")))
+    assert not driver.find_elements("css selector", "#c-2[open]")
+
+
 def test_a_tooltip_shows_the_values_and_does_not_outlive_its_page(site: str, driver: Chrome) -> None:
     helper.visit(driver, f"{site}{REPORT}")
     point = driver.find_element("css selector", ".rc-live .mark-symbol path")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import math
 import re
 
@@ -72,4 +73,6 @@ def test_a_written_number_reads_back_to_its_last_digit(value: float) -> None:
 
 @given(st.text())
 def test_text_holds_nothing_that_html_or_markdown_would_read(value: str) -> None:
-    assert not re.search(r"[<>\"'*_`\[\]|]", formats.text(value))
+    written = formats.text(value)
+    assert not re.search(r"[<>\"'*_`\[\]|]|&(?!#\d+;)", written)
+    assert html.unescape(written) == value

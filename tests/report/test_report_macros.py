@@ -72,9 +72,13 @@ def test_the_data_of_a_chart_is_folded_below_it_if_there_is_any() -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ['{{ ui.box("failed", x, x, x, x) }}', '{{ ui.claim({"sentence": x, "verdict": "holds"}, [], x, x) }}',
-     '{{ ui.tiles([{"label": x, "value": x, "note": x}]) }}', '{{ ui.cards([{"title": x, "href": x, "text": x}]) }}'],
-)  # fmt: skip
+    [
+        '{{ ui.box("failed", x, x, x, x) }}',
+        '{{ ui.claim({"sentence": x, "verdict": "holds"}, [], x, x) }}',
+        '{{ ui.tiles([{"label": x, "value": x, "note": x}]) }}',
+        '{{ ui.cards([{"title": x, "href": x, "text": x}]) }}',
+    ],
+)
 def test_blocks_take_any_text_as_text(template: str) -> None:
     made = render(template, x=HOSTILE)
     assert "<b>" not in made

@@ -145,6 +145,7 @@ def test_csv_has_unix_line_ends_and_the_names_of_the_columns() -> None:
 
 @pytest.mark.parametrize("kind", ["percent", "points", "number", "seconds", "bytes"])
 def test_numbers_stand_flush_right_and_sort_by_size(kind: Any) -> None:
-    markup = tables.html([{"a": "x", "b": 1}], [Column(name="a", title="A"), Column(name="b", title="B", kind=kind)], key="t", caption="c")  # fmt: skip
+    columns = [Column(name="a", title="A"), Column(name="b", title="B", kind=kind)]
+    markup = tables.html([{"a": "x", "b": 1}], columns, key="t", caption="c")
     assert '<th scope="col" class="rc-number" data-kind="number">B</th>' in markup
     assert '<td class="rc-number" data-sort="1.0">' in markup

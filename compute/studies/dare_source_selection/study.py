@@ -81,6 +81,7 @@ class Design:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._measured: dict[tuple[str, str, str], Cell] = {}
         self.zoo: Zoo = zoo(source(config), config.locales, config.models, seed=config.seed)
         self.similarity: Mapping[str, Cell] = {
             "uriel": similarities.uriel(PREDECESSOR_LOCALES, "macro"),
@@ -95,7 +96,11 @@ class Design:
 
     def zero_shot(self, source: str, target: str, split: str) -> Cell:
         """Measure one expert on one locale."""
-        return measure.evaluation(self.zoo.experts[source], self.zoo.corpora[target], target, split)
+        call = (source, target, split)
+        if call not in self._measured:
+            expert, corpus = self.zoo.experts[source], self.zoo.corpora[target]
+            self._measured[call] = measure.evaluation(expert, corpus, target, split)
+        return self._measured[call]
 
     def rivals(self, target: str) -> dict[str, Cell]:
         """Measure all other locales' experts on *target*: the zero-shot baselines."""
