@@ -80,10 +80,8 @@ class Store:
             sound = False
         if sound:
             return codec.read(folder)
-        if self.find(record.key, record.trace.id) in (
-            None,
-            record,
-        ):  # else it was replaced, and is not damaged
+        present = self.find(record.key, record.trace.id)
+        if present in (None, record):  # else it was replaced, which is no damage
             self._quarantine(folder)
         raise DamagedResult(
             f"{record.name}: stored result {record.key[:12]} was damaged and is set aside under "

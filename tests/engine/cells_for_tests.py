@@ -83,6 +83,12 @@ def sleeping(x: int, log: str) -> None:
 
 
 @cell()
+def napping(x: int) -> int:
+    time.sleep(0.3)
+    return x
+
+
+@cell()
 def unkeepable() -> dict[str, list[object]]:
     return {"inner": [1, {2, 3}]}
 

@@ -26,6 +26,7 @@ from cells_for_tests import (
     interrupted,
     leaving,
     length,
+    napping,
     number,
     seeded,
     sign,
@@ -33,7 +34,7 @@ from cells_for_tests import (
     threads,
     unkeepable,
 )
-from conftest import Builder, Diary, Project
+from engine_helpers import Builder, Diary, Package
 
 from compute.engine.build import Build, Results
 from compute.engine.cell import Cell, cell
@@ -247,14 +248,14 @@ CHAIN = """
 
 
 def test_an_upstream_cell_that_gives_the_same_result_stops_there(
-    build: Builder, project: Project, log: str
+    build: Builder, package: Package, log: str
 ) -> None:
-    project.write("cells", CHAIN)
-    cells = project.load()
+    package.write("cells", CHAIN)
+    cells = package.load()
     top = cells.third(cells.second(cells.first(-3, log), log), log)
     results = build(top)
     ran(log)
-    project.edit("cells", "abs(x)", "max(x, -x)")
+    package.edit("cells", "abs(x)", "max(x, -x)")
     again = build(top)
     assert ran(log) == ["first"]
     assert build.diary.reused_ == ["second", "third"]
@@ -265,15 +266,15 @@ def test_an_upstream_cell_that_gives_the_same_result_stops_there(
 
 
 def test_a_changed_result_runs_the_next_and_stops_where_it_is_the_same(
-    build: Builder, project: Project, log: str
+    build: Builder, package: Package, log: str
 ) -> None:
-    project.write("cells", CHAIN)
-    cells = project.load()
+    package.write("cells", CHAIN)
+    cells = package.load()
     one = cells.first(3, log)
     top = doubled(sign(one, log), log)
     build(top)
     ran(log)
-    project.edit("cells", "abs(x)", "abs(x) + 1")
+    package.edit("cells", "abs(x)", "abs(x) + 1")
     cells.helper.__code__ = (lambda x: abs(x) + 1).__code__
     results = build(top)
     assert ran(log) == ["first", "sign"]
@@ -281,15 +282,15 @@ def test_a_changed_result_runs_the_next_and_stops_where_it_is_the_same(
     assert build.store.load(results.records[one.key]) == 4
 
 
-def test_a_switch_back_to_earlier_code_runs_nothing(build: Builder, project: Project, log: str) -> None:
-    project.write("cells", CHAIN)
-    cells = project.load()
+def test_a_switch_back_to_earlier_code_runs_nothing(build: Builder, package: Package, log: str) -> None:
+    package.write("cells", CHAIN)
+    cells = package.load()
     top = cells.second(cells.first(3, log), log)
     build(top)
-    project.edit("cells", "x + 1", "x + 1.0")
+    package.edit("cells", "x + 1", "x + 1.0")
     build(top)
     ran(log)
-    project.edit("cells", "x + 1.0", "x + 1")
+    package.edit("cells", "x + 1.0", "x + 1")
     build(top)
     assert ran(log) == []
 
@@ -305,10 +306,10 @@ def test_a_forced_cell_runs_and_its_dependents_do_not_if_it_gives_the_same(build
 
 
 def test_a_forced_cell_that_gives_another_result_replaces_it_and_runs_its_dependents(
-    build: Builder, project: Project, log: str
+    build: Builder, package: Package, log: str
 ) -> None:
-    project.write("cells", CHAIN)
-    cells = project.load()
+    package.write("cells", CHAIN)
+    cells = package.load()
     one = cells.first(3, log)
     top = cells.second(one, log)
     build(top)
@@ -342,13 +343,14 @@ def test_one_job_runs_here_and_more_run_in_processes(monkeypatch: pytest.MonkeyP
 
 
 def test_a_worker_that_dies_fails_its_own_cell_alone(build: Builder, log: str) -> None:
-    bad = dying(number(1, log))
+    bad = dying(1)
     good = [doubled(number(x, log), log) for x in range(6)]
-    blocked = gathered(bad)
-    results = build(bad, blocked, *good, executor=Processes(2))
+    blocked, beside = gathered(bad), [napping(x) for x in range(2)]
+    results = build(bad, *beside, blocked, *good, executor=Processes(2))
     assert "Terminated" in results.failures[bad.key].error
     assert results.blocked == {blocked.key: bad}
     assert [build.store.load(results.records[cell.key]) for cell in good] == [0, 2, 4, 6, 8, 10]
+    assert [build.store.load(results.records[cell.key]) for cell in beside] == [0, 1]
     kept = build.store.failure(bad.key)
     assert kept is not None
     assert kept.attempts == 1
@@ -393,7 +395,7 @@ INTERRUPTED = """
     from compute.engine.executors import Processes
     from compute.engine.plan import Planner
     from compute.engine.store import Store
-    from conftest import Diary
+    from engine_helpers import Diary
     root, log = Path(sys.argv[1]), sys.argv[2]
     planner = Planner(Store(root), Code())
     try:

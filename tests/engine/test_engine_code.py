@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cells_for_tests import doubled
-from conftest import Project
+from engine_helpers import Package
 
 from compute.engine import code as code_module
 from compute.engine.cell import Cell, cell
@@ -144,40 +144,40 @@ DOES_NOT_COUNT = {
 
 
 @pytest.fixture
-def total(project: Project) -> Cell:
+def total(package: Package) -> Cell:
     for module, source in SOURCES.items():
-        project.write(module, source)
-    cells, shapes = project.load(), project.load("shapes")
+        package.write(module, source)
+    cells, shapes = package.load(), package.load("shapes")
     found: Cell = cells.total(1, shapes.Shape(2), inner=[cells.inside(3)])
     return found
 
 
 @pytest.mark.parametrize(("module", "old", "new"), COUNTS.values(), ids=COUNTS)
 def test_a_change_that_can_reach_the_result_changes_the_fingerprint(
-    project: Project, total: Cell, module: str, old: str, new: str
+    package: Package, total: Cell, module: str, old: str, new: str
 ) -> None:
     before = Code().fingerprint(total)
-    project.edit(module, old, new)
+    package.edit(module, old, new)
     assert Code().fingerprint(total) != before
 
 
 @pytest.mark.parametrize(("module", "old", "new"), DOES_NOT_COUNT.values(), ids=DOES_NOT_COUNT)
 def test_a_change_that_cannot_reach_the_result_leaves_the_fingerprint(
-    project: Project, total: Cell, module: str, old: str, new: str
+    package: Package, total: Cell, module: str, old: str, new: str
 ) -> None:
     before = Code().fingerprint(total)
-    project.edit(module, old, new)
+    package.edit(module, old, new)
     assert Code().fingerprint(total) == before
 
 
-def test_a_new_plugin_leaves_the_fingerprint(project: Project, total: Cell) -> None:
+def test_a_new_plugin_leaves_the_fingerprint(package: Package, total: Cell) -> None:
     before = Code().fingerprint(total)
-    project.write("methods.times", "def times(x, y):\n    return x * y\n")
+    package.write("methods.times", "def times(x, y):\n    return x * y\n")
     assert Code().fingerprint(total) == before
 
 
-def test_parts_name_each_definition_that_is_reached(project: Project, total: Cell) -> None:
-    names = {name.removeprefix(f"{project.name}.") for name in Code().parts(total)}
+def test_parts_name_each_definition_that_is_reached(package: Package, total: Cell) -> None:
+    names = {name.removeprefix(f"{package.name}.") for name in Code().parts(total)}
     assert names == {
         *("cells:total", "cells:by_value", "cells:passed", "cells:inside", "cells:deep"),
         *("first:start", "second:middle", "third:end", "third:LIMIT"),
@@ -187,12 +187,12 @@ def test_parts_name_each_definition_that_is_reached(project: Project, total: Cel
     }
 
 
-def test_whatever_runs_is_among_the_parts(project: Project, total: Cell) -> None:
+def test_whatever_runs_is_among_the_parts(package: Package, total: Cell) -> None:
     parts, ran = Code().parts(total), set()
 
     def note(frame: FrameType, event: str, argument: object) -> None:
         module = frame.f_globals.get("__name__", "")
-        if event == "call" and module.startswith(project.name) and frame.f_code.co_name != "<module>":
+        if event == "call" and module.startswith(package.name) and frame.f_code.co_name != "<module>":
             ran.add(f"{module}:{frame.f_code.co_qualname.partition('.')[0]}")
 
     sys.setprofile(note)
@@ -348,76 +348,76 @@ REACHES: dict[str, tuple[dict[str, str], tuple[str, str, str]]] = {
 
 @pytest.mark.parametrize(("sources", "edit"), REACHES.values(), ids=REACHES)
 def test_what_a_name_may_stand_for_is_followed(
-    project: Project, sources: dict[str, str], edit: tuple[str, str, str]
+    package: Package, sources: dict[str, str], edit: tuple[str, str, str]
 ) -> None:
     for module, source in sources.items():
-        project.write(module, source)
-    total = written(project, sources)
+        package.write(module, source)
+    total = written(package, sources)
     before = Code().fingerprint(total)
-    project.edit(*edit)
+    package.edit(*edit)
     assert Code().fingerprint(total) != before
 
 
-def written(project: Project, sources: dict[str, str]) -> Cell:
+def written(package: Package, sources: dict[str, str]) -> Cell:
     """A cell of the project's `total`, whose sources cannot all be imported."""
-    project.write("stand_in", CELL.format("x"))
-    function = project.load("stand_in").total.function
-    function.__module__ = f"{project.name}.cells"
+    package.write("stand_in", CELL.format("x"))
+    function = package.load("stand_in").total.function
+    function.__module__ = f"{package.name}.cells"
     found: Cell = cell()(function)(1)
     return found
 
 
-def test_a_lookup_in_a_module_does_not_widen_to_other_modules(project: Project) -> None:
-    project.write("cells", "from .a import f\n" + CELL.format("f(x)"))
-    project.write("a", "def f(x):\n    return x\ndef g(x):\n    return x\n")
-    total = written(project, {})
-    assert set(Code().parts(total)) == {f"{project.name}.cells:total", f"{project.name}.a:f"}
+def test_a_lookup_in_a_module_does_not_widen_to_other_modules(package: Package) -> None:
+    package.write("cells", "from .a import f\n" + CELL.format("f(x)"))
+    package.write("a", "def f(x):\n    return x\ndef g(x):\n    return x\n")
+    total = written(package, {})
+    assert set(Code().parts(total)) == {f"{package.name}.cells:total", f"{package.name}.a:f"}
 
 
-def test_a_variable_is_not_taken_for_a_function_of_the_same_name(project: Project) -> None:
-    project.write("cells", "def base(x):\n    return 1\n" + CELL.format("[base for base in x]"))
-    assert set(Code().parts(written(project, {}))) == {f"{project.name}.cells:total"}
+def test_a_variable_is_not_taken_for_a_function_of_the_same_name(package: Package) -> None:
+    package.write("cells", "def base(x):\n    return 1\n" + CELL.format("[base for base in x]"))
+    assert set(Code().parts(written(package, {}))) == {f"{package.name}.cells:total"}
 
 
-def test_a_lazily_imported_project_package_is_found_without_importing_it(project: Project) -> None:
-    project.write(
+def test_a_lazily_imported_project_package_is_found_without_importing_it(package: Package) -> None:
+    package.write(
         "cells",
         CELL.format("late()").replace("def total(x):", "def total(x):\n    from other_top import late"),
     )
-    (project.folder / "other_top.py").write_text("def late():\n    return 1\n", encoding="utf-8")
-    total = written(project, {})
+    (package.folder / "other_top.py").write_text("def late():\n    return 1\n", encoding="utf-8")
+    total = written(package, {})
     assert "other_top:late" in Code().parts(total)
     assert "other_top" not in sys.modules
 
 
-def test_libraries_enter_by_version(project: Project) -> None:
-    project.write("cells", CELL.format("x").replace("cell()", 'cell(libraries=("numpy", "no-such-library"))'))
-    parts = Code().parts(project.load().total(1))
+def test_libraries_enter_by_version(package: Package) -> None:
+    package.write("cells", CELL.format("x").replace("cell()", 'cell(libraries=("numpy", "no-such-library"))'))
+    parts = Code().parts(package.load().total(1))
     assert parts["numpy"] == version("numpy")
     assert parts["no-such-library"] == "not installed"
 
 
-def test_installed_packages_and_the_standard_library_are_not_followed(project: Project) -> None:
-    project.write("cells", "import json\nimport numpy as np\n" + CELL.format("np.mean(json.loads(x))"))
-    assert set(Code().parts(project.load().total(1))) == {f"{project.name}.cells:total"}
+def test_installed_packages_and_the_standard_library_are_not_followed(package: Package) -> None:
+    package.write("cells", "import json\nimport numpy as np\n" + CELL.format("np.mean(json.loads(x))"))
+    assert set(Code().parts(package.load().total(1))) == {f"{package.name}.cells:total"}
 
 
 @pytest.mark.parametrize("method", [("plus", "minus"), ["minus", "plus"]])
-def test_every_plugin_that_a_list_names_counts(project: Project, total: Cell, method: Any) -> None:
+def test_every_plugin_that_a_list_names_counts(package: Package, total: Cell, method: Any) -> None:
     both = total.with_arguments(method=method)
-    assert {f"{project.name}.methods.minus:minus", f"{project.name}.methods.plus:plus"} <= set(
+    assert {f"{package.name}.methods.minus:minus", f"{package.name}.methods.plus:plus"} <= set(
         Code().parts(both)
     )
 
 
-def test_all_plugins_count_where_another_cell_names_one(project: Project, total: Cell) -> None:
+def test_all_plugins_count_where_another_cell_names_one(package: Package, total: Cell) -> None:
     unknown = total.with_arguments(method=doubled("plus", "log"))
-    assert f"{project.name}.methods.minus:minus" in Code().parts(unknown)
+    assert f"{package.name}.methods.minus:minus" in Code().parts(unknown)
 
 
-def test_the_class_of_an_input_that_is_no_dataclass_counts(project: Project) -> None:
-    project.write("cells", CELL.format("x.read()"))
-    project.write(
+def test_the_class_of_an_input_that_is_no_dataclass_counts(package: Package) -> None:
+    package.write("cells", CELL.format("x.read()"))
+    package.write(
         "inputs",
         """
             class Data:
@@ -428,8 +428,8 @@ def test_the_class_of_an_input_that_is_no_dataclass_counts(project: Project) -> 
                     return 2
         """,
     )
-    total = project.load().total(project.load("inputs").Data())
-    assert f"{project.name}.inputs:Data" in Code().parts(total)
+    total = package.load().total(package.load("inputs").Data())
+    assert f"{package.name}.inputs:Data" in Code().parts(total)
 
 
 def test_a_cell_whose_source_cannot_be_read_is_refused() -> None:
@@ -439,20 +439,20 @@ def test_a_cell_whose_source_cannot_be_read_is_refused() -> None:
         Code().parts(cell()(space["made"])(1))
 
 
-def test_a_syntax_error_names_file_and_line(project: Project) -> None:
-    project.write("cells", "from .a import f\n" + CELL.format("f(x)"))
-    project.write("a", "def f(x):\n    return (\n")
+def test_a_syntax_error_names_file_and_line(package: Package) -> None:
+    package.write("cells", "from .a import f\n" + CELL.format("f(x)"))
+    package.write("a", "def f(x):\n    return (\n")
     with pytest.raises(UsageError, match=r"^a\.py, line 2: "):
-        Code().parts(written(project, {}))
+        Code().parts(written(package, {}))
 
 
 # -- what is remembered --------------------------------------------------------------------------------------
 
 
 def test_remembered_sources_are_not_read_again_and_give_the_same(
-    project: Project, total: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: Package, total: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.age()
+    package.age()
     remembered = Remembered(tmp_path / "code.json")
     expected = Code(remembered).parts(total)
     remembered.save()
@@ -464,19 +464,19 @@ def test_remembered_sources_are_not_read_again_and_give_the_same(
     assert Code(Remembered(tmp_path / "code.json")).parts(total) == expected
 
 
-def test_an_edited_source_is_read_again(project: Project, total: Cell, tmp_path: Path) -> None:
-    project.age()
+def test_an_edited_source_is_read_again(package: Package, total: Cell, tmp_path: Path) -> None:
+    package.age()
     remembered = Remembered(tmp_path / "code.json")
     before = Code(remembered).fingerprint(total)
     remembered.save()
-    project.edit("third", "LIMIT = 7", "LIMIT = 8")
+    package.edit("third", "LIMIT = 7", "LIMIT = 8")
     assert Code(Remembered(tmp_path / "code.json")).fingerprint(total) != before
 
 
 def test_summaries_of_another_reader_are_not_taken_for_ours(
-    project: Project, total: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: Package, total: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.age()
+    package.age()
     remembered = Remembered(tmp_path / "code.json")
     Code(remembered).parts(total)
     for entry in remembered.entries.values():

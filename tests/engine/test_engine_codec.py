@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from compute.engine import codec
@@ -54,6 +54,8 @@ def exact(value: Any) -> Any:
 
 
 @given(trees())
+@example("\ud800")
+@example({"\udfff": ["\ud800"]})
 def test_plain_values_come_back_exactly(value: Any) -> None:
     assert exact(round_trip(value)) == exact(value)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import enum
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from compute.errors import UsageError
 class Setting:
     name: str
     share: float = 0.5
+
+
+class Number(enum.IntEnum):
+    ONE = 1
 
 
 MIXED = {
@@ -117,6 +122,7 @@ REFUSED: list[Any] = [
     functools.partial(len),
     np.zeros(2),
     np.int64(3),
+    Number.ONE,
     b"bytes",
     1j,
     object(),

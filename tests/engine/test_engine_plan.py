@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cells_for_tests import added, doubled, failing, failing_sum, halved, number, summed, summed_inside
-from conftest import Builder, Diary, Project
+from engine_helpers import Builder, Diary, Package
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +95,13 @@ def test_a_cell_without_a_result_is_missing_and_its_dependents_wait(store: Store
     }
 
 
+def test_inputs_stand_in_a_plan_in_the_order_of_the_arguments(store: Store) -> None:
+    numbers = [number(x, "log") for x in (3, 1, 2)]
+    found = plan(store, summed([doubled(numbers[0], "log"), *numbers], 0))
+    names = [step.cell.name for step in found.steps.values()]
+    assert names[:4] == ["number/3", "doubled/3", "number/1", "number/2"]
+
+
 def test_many_inputs_that_will_run_are_named_in_part(store: Store) -> None:
     cell = summed([number(x, "log") for x in range(5)], 0)
     assert reasons(plan(store, cell))[cell.name][-1] == "input will run: number/0, number/1, number/2 …"
@@ -128,24 +135,24 @@ def test_a_cell_that_failed_says_how_and_how_often(store: Store, build: Builder,
     }
 
 
-def test_changed_code_is_named(store: Store, build: Builder, project: Project) -> None:
-    project.write(
+def test_changed_code_is_named(store: Store, build: Builder, package: Package) -> None:
+    package.write(
         "cells",
         "from compute.engine.cell import cell\nfrom .a import f\n@cell()\ndef total(x):\n    return f(x)\n",
     )
-    project.write("a", "Y = 1\ndef f(x):\n    return x + Y\n")
-    cell = project.load().total(1)
+    package.write("a", "Y = 1\ndef f(x):\n    return x + Y\n")
+    cell = package.load().total(1)
     build(cell)
-    project.edit("a", "Y = 1", "Y = 2")
-    assert reasons(plan(store, cell)) == {"total": [f"code changed: {project.name}.a:Y"]}
-    project.edit("a", "Y = 2", "Y = 1")
+    package.edit("a", "Y = 1", "Y = 2")
+    assert reasons(plan(store, cell)) == {"total": [f"code changed: {package.name}.a:Y"]}
+    package.edit("a", "Y = 2", "Y = 1")
     assert reasons(plan(store, cell)) == {}
 
 
 def test_a_changed_input_is_named_with_both_digests(
-    store: Store, build: Builder, project: Project, log: str
+    store: Store, build: Builder, package: Package, log: str
 ) -> None:
-    project.write(
+    package.write(
         "cells",
         """
             from compute.engine.cell import cell
@@ -159,11 +166,11 @@ def test_a_changed_input_is_named_with_both_digests(
                 return 0
         """,
     )
-    cells = project.load()
+    cells = package.load()
     first = cells.start()
     total = cells.total(first)
     old = build(total).records[first.key]
-    project.edit("cells", "return 1", "return 2")
+    package.edit("cells", "return 1", "return 2")
     cells.start.function.__code__ = (lambda: 2).__code__
     new = build(first).records[first.key]
     assert reasons(plan(store, total)) == {
@@ -171,15 +178,15 @@ def test_a_changed_input_is_named_with_both_digests(
     }
 
 
-def test_the_reasons_are_against_the_nearest_result(store: Store, build: Builder, project: Project) -> None:
+def test_the_reasons_are_against_the_nearest_result(store: Store, build: Builder, package: Package) -> None:
     source = "from compute.engine.cell import cell\nA = 1\nB = 1\n@cell()\ndef total():\n    return A + B\n"
-    project.write("cells", source)
-    cell = project.load().total()
+    package.write("cells", source)
+    cell = package.load().total()
     build(cell)
-    project.edit("cells", "A = 1", "A = 2")
+    package.edit("cells", "A = 1", "A = 2")
     build(cell)
-    project.edit("cells", "B = 1", "B = 2")
-    assert reasons(plan(store, cell)) == {"total": [f"code changed: {project.name}.cells:B"]}
+    package.edit("cells", "B = 1", "B = 2")
+    assert reasons(plan(store, cell)) == {"total": [f"code changed: {package.name}.cells:B"]}
 
 
 def test_a_damaged_record_makes_its_cell_missing(store: Store, build: Builder, log: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cells_for_tests import Box, Text, failing, gathered, halved, length, number, seeded
-from conftest import Builder
+from engine_helpers import Builder
 
 from compute.engine import record as record_module
 from compute.engine.record import Cost, Record, Trace, environment, readable, without_folders

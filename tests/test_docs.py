@@ -1,0 +1,94 @@
+"""What the documentation says is so: guides are followed to the letter, commands and files exist."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from project import REPOSITORY, Project, make
+
+from compute.cli import main
+
+GUIDE = REPOSITORY / "docs" / "guide"
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "docs" / "index.md", *sorted(GUIDE.glob("*.md"))]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the code blocks of a document in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Project:
+    """A project with a copy of the package, to which a reader adds files."""
+    project = make(tmp_path / "project")
+    shutil.copytree(REPOSITORY / "compute", project.root / "compute")
+    return project
+
+
+def test_a_merge_method_is_added_as_the_guide_says(package: Project) -> None:
+    code = blocks(GUIDE / "add-a-merge-method.md", "python")[0]
+    (package.root / "compute/merging/methods/median.py").write_text(code, encoding="utf-8")
+    here = {"PYTHONPATH": str(package.root)}
+    assert "median" in package.run("list", "methods", **here).stdout
+    change = ("build", "dare-source-selection", "--dry-run", "--set", "methods=ties,median,average")
+    planned = package.run(*change, **here)
+    assert planned.returncode == 0, planned.stderr
+    assert "evaluation/median/" in planned.stdout
+
+
+@pytest.mark.slow
+def test_a_study_is_added_as_the_guide_says(package: Project) -> None:
+    folder = package.root / "compute/studies/my_study"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "study.py").write_text(blocks(GUIDE / "add-a-study.md", "python")[0], encoding="utf-8")
+    (folder / "report.md.j2").write_text(blocks(GUIDE / "add-a-study.md", "jinja")[0], encoding="utf-8")
+    (folder / "mini.yaml").write_text(blocks(GUIDE / "add-a-study.md", "yaml")[0], encoding="utf-8")
+    done = package.run("build", "my-study", PYTHONPATH=str(package.root))
+    assert done.returncode == 0, done.stderr
+    page = (package.root / "docs/studies/my-study/index.md").read_text(encoding="utf-8")
+    assert "Every expert is right more often than not." in page
+    assert '<figure class="rc-table"' in page
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_named_in_a_document_exist(document: Path) -> None:
+    named = set(re.findall(r"python -m compute ([a-z]+)", document.read_text(encoding="utf-8")))
+    assert named <= set(main.commands), f"{document.name} names commands that do not exist"
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_has_help_and_is_in_the_readme(command: str) -> None:
+    done = CliRunner().invoke(main, [command, "--help"])
+    assert done.exit_code == 0
+    assert main.commands[command].help
+    assert command in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def test_links_and_pictures_of_the_readme_exist() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#]+)", text) if not target.startswith("http")]
+    assert targets
+    assert [target for target in targets if not (REPOSITORY / target).exists()] == []
+
+
+def test_the_makefile_has_the_targets_that_the_readme_names() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_workflow_runs_what_we_run_and_pins_its_actions() -> None:
+    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/site.yml").read_text(encoding="utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    uses = [step["uses"] for step in steps if "uses" in step]
+    assert uses
+    assert all(re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40}", name) for name in uses)
+    commands = " ".join(step["run"] for step in steps if "run" in step)
+    assert all(f"make {target}" in commands for target in ("test", "lint", "site"))
+    assert workflow["permissions"] == {"contents": "read"}
