@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from compute import study as studies
-from compute.console import display, duration
+from compute.console import display
 from compute.engine.build import Results
 from compute.engine.plan import Plan, Planner, Step
 from compute.errors import RecountError, UsageError

@@ -25,7 +25,7 @@ def load(study: Study, profile: str, changes: Sequence[str] = ()) -> Any:
     if profile not in study.profiles():
         raise unknown(f"profile of {study.slug}", profile, study.profiles())
     path = study.folder / f"{profile}.yaml"
-    adapter = TypeAdapter(study.config)
+    adapter: TypeAdapter[Any] = TypeAdapter(study.config)
     lock = study.folder / f"{profile}.lock.yaml"
     written = _merged(read_yaml(path), read_yaml(lock) if lock.exists() else {})
     config = _validated(adapter, written, path.name)

@@ -117,4 +117,3 @@ def _shortened(value: Any) -> Any:
 def _summary(value: Any) -> str:
     shape = getattr(value, "shape", None)
     return f"{type(value).__name__} {tuple(shape)}" if shape is not None else str(value)
-

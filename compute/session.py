@@ -133,4 +133,3 @@ class Session:
 
 def _is_key(pattern: str, cell: Cell) -> bool:
     return len(pattern) >= 6 and cell.key.startswith(pattern)
-

@@ -21,8 +21,9 @@ Rows = Sequence[Row]
 cell's result that is a mapping is spread over fields: of `score` the accuracy is `score_accuracy`."""
 
 Kind = Literal[
-    "text", "code", "locale", "locales", "percent", "points", "number", "p", "seconds", "bytes", "bool", "verdict", "state"
-]
+    "text", "code", "locale", "locales", "percent", "points", "number", "p", "seconds", "bytes", "bool", "verdict",
+    "state",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -165,9 +165,7 @@ def browser() -> Iterator[Chrome]:
             driver.quit()
 
 
-def visit(
-    driver: Chrome, url: str, *, scheme: Literal["light", "dark"] = "light", width: int = 1280
-) -> Findings:
+def visit(driver: Chrome, url: str, *, scheme: Literal["light", "dark"] = "light", width: int = 1280) -> Findings:
     """Open *url* as a reader who prefers *scheme* on a window of *width* pixels, and report what is wrong."""
     set_window(driver, url, scheme=scheme, width=width)
     _network(driver)
@@ -249,12 +247,8 @@ def _judge(events: list[dict[str, Any]], host: str) -> tuple[tuple[str, ...], tu
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     }
-    external = [
-        url for url in asked.values() if urlsplit(url).scheme != "data" and urlsplit(url).netloc != host
-    ]
-    answers = [
-        event["params"]["response"] for event in events if event["method"] == "Network.responseReceived"
-    ]
+    external = [url for url in asked.values() if urlsplit(url).scheme != "data" and urlsplit(url).netloc != host]
+    answers = [event["params"]["response"] for event in events if event["method"] == "Network.responseReceived"]
     failed = [f"{answer['status']} {answer['url']}" for answer in answers if answer["status"] >= 400]
     lost = [
         f"{event['params']['errorText']} {asked.get(event['params']['requestId'], '')}"

@@ -47,9 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         except NotOnHubError as error:
             self.send(404, b"{}", {"X-Error-Code": str(error)})
 
-    def answer_api(
-        self, kind: str, repo: str, verb: str | None, revision: str | None, under: str | None
-    ) -> None:
+    def answer_api(self, kind: str, repo: str, verb: str | None, revision: str | None, under: str | None) -> None:
         folder = self.folder(kind, repo, revision or "main")
         if verb == "tree":
             deep = "recursive=true" in urlsplit(self.path).query.lower()
@@ -107,9 +105,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def commit(folder: Path) -> str:
-    return hashlib.sha1(
-        f"{folder.parent.parent.name}/{folder.parent.name}/{folder.name}".encode()
-    ).hexdigest()
+    return hashlib.sha1(f"{folder.parent.parent.name}/{folder.parent.name}/{folder.name}".encode()).hexdigest()
 
 
 def digest(path: Path) -> str:

@@ -100,9 +100,7 @@ def test_unpinned_repositories_are_refused_then_pinned_then_computed(
     assert " 0 failed" in done.stdout
 
 
-def test_a_missing_repository_is_refused_before_anything_runs(
-    package: Project, environment: dict[str, str]
-) -> None:
+def test_a_missing_repository_is_refused_before_anything_runs(package: Project, environment: dict[str, str]) -> None:
     base = hub.commit(Path("FacebookAI/xlm-roberta-base/main"))
     revisions = f"{{FacebookAI/xlm-roberta-base: '{base}', nobody/expert: '{'0' * 40}'}}"
     before = package.files()

@@ -61,9 +61,7 @@ def goal(system: Evaluation, rivals: Mapping[str, Evaluation], seed: int) -> dic
 
 
 @cell(label="{what}")
-def pooled_difference(
-    what: str, a: Sequence[Evaluation], b: Sequence[Evaluation], seed: int
-) -> dict[str, float]:
+def pooled_difference(what: str, a: Sequence[Evaluation], b: Sequence[Evaluation], seed: int) -> dict[str, float]:
     """Compare two lists of systems pair by pair, all their utterances pooled; *what* names the comparison."""
     import numpy as np
 

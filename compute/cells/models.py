@@ -58,16 +58,12 @@ def expert(base: Tree, corpus: DataFrame, finetuning: Finetuning, locale: str, s
 
     rows = _train(corpus)
     start = from_tree(base)
-    trained = finetune(
-        start, rows["utt"].tolist(), rows["intent"].tolist(), finetuning, seed=seed, device=device()
-    )
+    trained = finetune(start, rows["utt"].tolist(), rows["intent"].tolist(), finetuning, seed=seed, device=device())
     return to_tree(trained)
 
 
 @cell(label="{name}", store=False, libraries=("transformers",))
-def from_hub(
-    name: str, repo: str, revision: str, subfolder: str | None = None, labels: Sequence[str] = ()
-) -> Tree:
+def from_hub(name: str, repo: str, revision: str, subfolder: str | None = None, labels: Sequence[str] = ()) -> Tree:
     """Load a model from the hub, or the hub's local cache, at a pinned revision.
 
     Classes that the model calls LABEL_0, LABEL_1 and so on get the names of *labels*, in that order.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,6 +40,14 @@ class Results:
     records: dict[str, Record] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     blocked: dict[str, Cell] = field(default_factory=dict)
+
+    def state(self, cell: Cell) -> str:
+        """Say whether *cell* is fresh, failed, blocked or missing."""
+        if cell.key in self.records:
+            return "fresh"
+        if cell.key in self.failures:
+            return "failed"
+        return "blocked" if cell.key in self.blocked else "missing"
 
     @property
     def whole(self) -> bool:
@@ -151,13 +158,3 @@ class Build:
                 del self.results.records[item.key]
                 self.waiting[item.key] = item
         self.waiting[cell.key] = cell
-
-
-def states(cells: Iterable[Cell], results: Results) -> dict[str, str]:
-    """Say of each cell whether it is fresh, failed, blocked or missing, by key."""
-    named: dict[str, Container[str]] = {
-        "fresh": results.records,
-        "failed": results.failures,
-        "blocked": results.blocked,
-    }
-    return {c.key: next((state for state, keys in named.items() if c.key in keys), "missing") for c in cells}

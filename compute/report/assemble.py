@@ -74,13 +74,8 @@ class Assembler:
         """Return a cell's result, or Absent."""
         if cell.key not in self._values:
             record = self.results.records.get(cell.key)
-            self._values[cell.key] = self.store.load(record) if record else Absent(cell, self._state(cell))
+            self._values[cell.key] = self.store.load(record) if record else Absent(cell, self.results.state(cell))
         return self._values[cell.key]
-
-    def _state(self, cell: Cell) -> str:
-        if cell.key in self.results.failures:
-            return "failed"
-        return "blocked" if cell.key in self.results.blocked else "missing"
 
     def _row(self, row: Mapping[str, object]) -> AssembledRow:
         values: dict[str, Any] = {}

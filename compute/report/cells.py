@@ -1,4 +1,4 @@
-"""The pages of a study's cells: one a cell function, with its code, and every call with config, inputs and record."""
+"""The pages of a study's cells: one a cell function, with its code and all calls with config, inputs and record."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _cell(cell: Cell, results: Results) -> dict[str, Any]:
     return {
         "anchor": anchor(cell),
         "name": cell.name,
-        "state": "fresh" if record else "failed" if failure else "blocked" if cell.key in results.blocked else "missing",
+        "state": results.state(cell),
         "arguments": _plain(cell.arguments),
         "inputs": [{"name": item.name, "href": link(item, "../")} for item in cell.stored_inputs],
         "record": record,

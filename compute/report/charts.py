@@ -193,9 +193,7 @@ def lines(
     place = fields.number(alt.Y, y, **axis)
     tooltip = fields.tooltip(**_texts(colour), **{x: x_format, y: number_format})
     layers.append(base.mark_line().encode(y=place))
-    layers.append(
-        base.mark_point(style="halo").encode(y=place, tooltip=tooltip, **fields.series(colour, shape=True))
-    )
+    layers.append(base.mark_point(style="halo").encode(y=place, tooltip=tooltip, **fields.series(colour, shape=True)))
     return _finish(layers, title, description, 320)
 
 

@@ -71,9 +71,7 @@ def write(chart: alt.TopLevelMixin, folder: Path, key: str) -> ChartFiles:
         raise ValueError(f"chart {key} has no description; say what it shows to those who cannot see it")
     marks = {"light": _mark(spec, palette.LIGHT), "dark": _mark(spec, palette.DARK)}
     spec_path, light, dark, png = (folder / name for name in _names(key))
-    write_if_changed(
-        spec_path, json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
-    )
+    write_if_changed(spec_path, json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n")
     if not (_is_drawn(light, marks["light"]) and _is_drawn(dark, marks["dark"]) and png.is_file()):
         _draw(spec, light, dark, png, marks)
     width, height = _size(light)

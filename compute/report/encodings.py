@@ -57,9 +57,7 @@ class Fields:
             values=[{str(k): None if formats.is_absent(v) else v for k, v in row.items()} for row in records]
         )
 
-    def number(
-        self, channel: type[Any], column: str, number_format: str, *, title: str = "", **scale: Any
-    ) -> Any:
+    def number(self, channel: type[Any], column: str, number_format: str, *, title: str = "", **scale: Any) -> Any:
         """Return a numeric position on *channel*, `alt.X` or `alt.Y`, named *title* or as the column is."""
         import altair as alt
 
@@ -93,9 +91,7 @@ class Fields:
             channels["shape"] = alt.Shape(**same, scale=marks)
         return channels
 
-    def tint(
-        self, column: str, span: tuple[float, float], number_format: str, *, diverging: bool
-    ) -> alt.Color:
+    def tint(self, column: str, span: tuple[float, float], number_format: str, *, diverging: bool) -> alt.Color:
         """Return a colour as strong as a number, over *span*, one way or two ways from its middle."""
         import altair as alt
 

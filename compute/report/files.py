@@ -98,9 +98,7 @@ def read_manifest(path: Path) -> dict[str, str]:
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(
-            f"{path} is not a list of generated files ({error}); delete it and build again"
-        ) from error
+        raise UsageError(f"{path} is not a list of generated files ({error}); delete it and build again") from error
     return {str(name): str(digest) for name, digest in names.items()}
 
 

@@ -67,9 +67,7 @@ def write_frame(root: Path, summaries: Mapping[str, Any], former: Mapping[str, s
 class StudyPage:
     """One study's report while it is written: what templates may ask for."""
 
-    def __init__(
-        self, root: Path, store: Store, opened: Opened, results: Results, written: generated.Written
-    ) -> None:
+    def __init__(self, root: Path, store: Store, opened: Opened, results: Results, written: generated.Written) -> None:
         self.root = root
         self.opened = opened
         self.results = results
@@ -150,15 +148,18 @@ class StudyPage:
         """Say what is lacking, why, and what would mend it."""
         failure = self.results.failures.get(absent.cell.key)
         command = f"python -m compute build {self.opened.study.slug} --profile {self.opened.profile}"
-        return str(
-            self._macros.box(
-                absent.state,
-                absent.cell.name,
-                failure.error if failure else "an input has no result",
-                command,
-                failure.traceback if failure else "",
+        return (
+            str(
+                self._macros.box(
+                    absent.state,
+                    absent.cell.name,
+                    failure.error if failure else "an input has no result",
+                    command,
+                    failure.traceback if failure else "",
+                )
             )
-        ) + "\n\n"
+            + "\n\n"
+        )
 
     def _implied(self) -> str:
         """Write the table of what the published numbers imply."""

@@ -6,7 +6,7 @@ Light to import: the libraries that draw and write are loaded only when a page m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 LIBRARIES = ("altair", "jinja2", "mkdocs-material", "pandas", "vl-convert-python")
 
 
-def write(
-    root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Opened], results: Results
-) -> int:
+def write(root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Opened], results: Results) -> int:
     """Bring docs/ up to date with *results*; return how many files were written or removed.
 
     What was written for what is kept in a manifest under the cache; a page whose inputs and files are as
@@ -87,7 +85,7 @@ class Manifest:
 
     def fresh(self, name: str, digest: str) -> bool:
         """Whether what was written for *name* had this digest and lies there untouched."""
-        entry = self.entries.get(name)
+        entry = self.entries.get(name, {})
         return bool(entry) and entry["digest"] == digest and all(map(self._untouched, entry["stamps"].items()))
 
     def _untouched(self, item: tuple[str, list[int]]) -> bool:
@@ -111,5 +109,3 @@ class Manifest:
         """Write the manifest if it changed."""
         if json.dumps(self.entries, sort_keys=True) != self._before:
             files.write_atomically(self.path, json.dumps(self.entries).encode())
-
-

@@ -134,9 +134,7 @@ def _row(record: Row, columns: Sequence[Column], best: Mapping[str, object], row
 def _cell(record: Row, column: Column, best: object, index: int) -> str:
     value = record[column.name]
     absent = formats.is_absent(value)
-    shown = (
-        f'<span class="rc-absent">{formats.ABSENT}</span>' if absent else _WRITERS[column.kind](value, column)
-    )
+    shown = f'<span class="rc-absent">{formats.ABSENT}</span>' if absent else _WRITERS[column.kind](value, column)
     if best is not None and not absent and value == best:
         shown = f"<strong>{shown}</strong>"
     target = record.get(column.link) if column.link else None

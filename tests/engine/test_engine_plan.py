@@ -11,7 +11,7 @@ from engine_helpers import Builder, Diary, Package
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compute.engine.build import Build, states
+from compute.engine.build import Build
 from compute.engine.cell import Cell, reachable
 from compute.engine.code import Code
 from compute.engine.executors import Serial
@@ -69,7 +69,7 @@ def test_a_build_of_any_graph_ends_with_each_cell_computed_failed_or_blocked(cel
         store = Store(Path(folder))
         planner, diary = Planner(store, Code()), Diary()
         results = Build(planner.plan(wanted), planner, Serial(), diary).run()
-        found = states(wanted, results)
+        found = {cell.key: results.state(cell) for cell in wanted}
         for cell in wanted:
             inputs = {found[item.key] for item in cell.stored_inputs}
             expected = "failed" if cell.function is failing_sum else "fresh"
@@ -223,7 +223,7 @@ def test_planning_imports_nothing_heavy(in_another_process: Callable[..., str]) 
 
 def test_the_states_of_cells_that_no_build_saw_are_missing(build: Builder, log: str) -> None:
     cell, other = number(1, log), number(2, log)
-    assert states([cell, other], build(cell)) == {cell.key: "fresh", other.key: "missing"}
+    assert [build(cell).state(item) for item in (cell, other)] == ["fresh", "missing"]
 
 
 @pytest.mark.parametrize("cell", [added(halved(number(1, "log"), "log"), 1, "log")])

@@ -30,5 +30,5 @@ def words() -> str:
 
 @pytest.fixture
 def fresh(words: str) -> Checkpoint:
-    architecture = Architecture(hidden=16, layers=2, heads=2, vocabulary=80, max_length=12)
+    architecture = Architecture(hidden=32, layers=2, heads=2, vocabulary=80, max_length=12)
     return build.new_base(architecture, words, INTENTS, seed=3)

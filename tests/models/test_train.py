@@ -44,7 +44,7 @@ def test_training_leaves_its_base_and_the_global_random_generator_alone(fresh: C
 
 
 def test_an_expert_learns_its_texts_and_keeps_the_record_of_its_first_head(fresh: Checkpoint) -> None:
-    expert = finetune(fresh, TEXTS, INTENTS, Finetuning(epochs=150, batch=6, learning_rate=3e-3), seed=0)
+    expert = finetune(fresh, TEXTS, INTENTS, Finetuning(epochs=100, batch=6, learning_rate=2e-3), seed=0)
 
     ids, mask = _tokens(expert)
     predicted = expert.network()(input_ids=ids, attention_mask=mask).logits.argmax(1)

@@ -157,9 +157,7 @@ def shown(frame: pd.DataFrame) -> dict[str, Any]:
     cells = [Column(name="id", title="Cell", kind="code"), *columns()]
     unlinked = [{**row, "href": ""} for row in rows]
     return {
-        "results": Table(
-            key="results", caption=caption, columns=columns(), rows=rows, csv_href="tables/results.csv"
-        ),
+        "results": Table(key="results", caption=caption, columns=columns(), rows=rows, csv_href="tables/results.csv"),
         "cells": Table(key="cells", caption="Cells of merge", columns=cells, rows=unlinked, row_id="id"),
         "percent": percent,
         "points": points,

@@ -32,8 +32,7 @@ def driver() -> Iterator[Chrome]:
 
 def texts(driver: Chrome, selector: str) -> list[str]:
     found: list[str] = driver.execute_script(
-        "return [...document.querySelectorAll(arguments[0])]"
-        ".filter(e => !e.closest('[hidden]')).map(e => e.innerText)",
+        "return [...document.querySelectorAll(arguments[0])].filter(e => !e.closest('[hidden]')).map(e => e.innerText)",
         selector,
     )
     return found
@@ -56,15 +55,11 @@ def same_document(driver: Chrome) -> bool:
 
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_in_order(
-    site: str, driver: Chrome, scheme: Literal["light", "dark"], width: int
-) -> None:
+def test_every_page_is_in_order(site: str, driver: Chrome, scheme: Literal["light", "dark"], width: int) -> None:
     pages = helper.pages(site)
     assert {f"{site}{page}" for page in ("", REPORT, CELLS, "guide/reading/")} <= set(pages)
     problems = [
-        problem
-        for page in pages
-        for problem in helper.visit(driver, page, scheme=scheme, width=width).problems
+        problem for page in pages for problem in helper.visit(driver, page, scheme=scheme, width=width).problems
     ]
     assert problems == []
     assert driver.execute_script("return document.body.dataset.mdColorScheme") == (
@@ -72,9 +67,7 @@ def test_every_page_is_in_order(
     )
 
 
-def test_charts_are_drawn_after_an_instant_navigation_and_former_ones_are_let_go(
-    site: str, driver: Chrome
-) -> None:
+def test_charts_are_drawn_after_an_instant_navigation_and_former_ones_are_let_go(site: str, driver: Chrome) -> None:
     helper.visit(driver, site)
     mark(driver)
     for _ in range(2):
@@ -205,9 +198,7 @@ def test_without_scripts_a_chart_is_its_image_and_a_table_is_plain(site: str, dr
         driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-IMAGE = (
-    "i = new Image(); i.src = 'data:image/png,x'; document.body.append(i); return i.decode().catch(() => 0)"
-)
+IMAGE = "i = new Image(); i.src = 'data:image/png,x'; document.body.append(i); return i.decode().catch(() => 0)"
 HARMS = {
     "external": "fetch('http://127.0.0.1:9/x').catch(() => 0)",
     "failed": "fetch('absent.json')",

@@ -91,20 +91,14 @@ def test_the_same_chart_gives_the_same_bytes_whatever_was_drawn_before(tmp_path:
             cwd=Path(__file__).parent,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": str(len(name))},
         )
-    one, other = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "other")
-    )
+    one, other = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "other"))
     assert len(one) == 12
     assert one == other
 
 
 def test_ids_are_numbered_within_the_file_and_texts_are_left_alone() -> None:
-    svg = (
-        '<g id="clip7"/><g clip-path="url(#clip7)"/><g id="gradient_9"/><use href="#gradient_9"/><text>clip7'
-    )
-    assert renumbered(svg) == svg.replace('"clip7"', '"clip0"').replace("#clip7", "#clip0").replace(
-        "_9", "_1"
-    )
+    svg = '<g id="clip7"/><g clip-path="url(#clip7)"/><g id="gradient_9"/><use href="#gradient_9"/><text>clip7'
+    assert renumbered(svg) == svg.replace('"clip7"', '"clip0"').replace("#clip7", "#clip0").replace("_9", "_1")
 
 
 def test_a_chart_that_is_there_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

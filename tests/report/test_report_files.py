@@ -34,9 +34,7 @@ def test_a_file_that_changed_is_replaced_and_nothing_else_is_left(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "page.md"
     write_if_changed(path, "old")
 
@@ -149,8 +147,6 @@ def test_assets_are_ours_the_colours_and_the_library(tmp_path: Path, bundled: li
     source.mkdir(parents=True)
     (source / "report.js").write_text("1", encoding="utf-8")
     (source / ".hidden").write_text("1", encoding="utf-8")
-    names = [
-        path.relative_to(tmp_path / "docs" / "assets").as_posix() for path in files.copy_assets(tmp_path)
-    ]
+    names = [path.relative_to(tmp_path / "docs" / "assets").as_posix() for path in files.copy_assets(tmp_path)]
     assert names == ["report.js", "palette.css", "chart-config.json", "vega.js"]
     assert all((tmp_path / "docs" / "assets" / name).is_file() for name in names)

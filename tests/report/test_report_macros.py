@@ -92,9 +92,7 @@ def test_pieces_of_a_sentence_take_any_text_as_text(template: str) -> None:
     assert "<b>" not in shown
 
 
-@pytest.mark.parametrize(
-    "template", ['{{ ui.box("stale", "t", "a\n\nb", "c", "d\n\ne") }}', "{{ ui.chart(figure) }}"]
-)
+@pytest.mark.parametrize("template", ['{{ ui.box("stale", "t", "a\n\nb", "c", "d\n\ne") }}', "{{ ui.chart(figure) }}"])
 def test_blocks_pass_through_markdown_untouched(template: str) -> None:
     made = render(template, figure=figure(table="<table><tr><td>*1*</td></tr></table>"))
     assert to_html(f"before\n\n{made}\n\nafter") == f"<p>before</p>\n{made}\n\n<p>after</p>"
@@ -121,9 +119,7 @@ def test_a_claim_shows_sentence_verdict_and_evidence() -> None:
         {"label": "difference", "value": "+0.86 pts", "href": "cells/#k"},
         {"label": "n", "value": "14"},
     ]
-    made = render(
-        "{{ ui.claim(c, e, key='one') }}", c={"sentence": "It is so.", "verdict": "holds"}, e=evidence
-    )
+    made = render("{{ ui.claim(c, e, key='one') }}", c={"sentence": "It is so.", "verdict": "holds"}, e=evidence)
     assert 'id="claim-one"' in made
     assert "It is so." in made
     assert "rc-badge--holds" in made

@@ -103,9 +103,7 @@ def test_the_style_sheet_names_only_colours_that_exist() -> None:
 
 def test_live_and_static_charts_have_one_style() -> None:
     live = json.loads(palette.live_config())
-    filled = json.loads(
-        re.sub(r"var\(--rc-([\w-]+)\)", lambda match: palette.DARK[match[1]], json.dumps(live))
-    )
+    filled = json.loads(re.sub(r"var\(--rc-([\w-]+)\)", lambda match: palette.DARK[match[1]], json.dumps(live)))
     assert filled == palette.static_config(palette.DARK)
 
 

@@ -112,9 +112,7 @@ def test_only_a_long_table_offers_a_filter() -> None:
 
 def test_verdicts_become_badges_that_sort_in_the_order_of_their_worth() -> None:
     words = ["cannot be told", "does not hold", "holds"]
-    table = read(
-        [{"verdict": word} for word in words], [Column(name="verdict", title="Verdict", kind="verdict")]
-    )
+    table = read([{"verdict": word} for word in words], [Column(name="verdict", title="Verdict", kind="verdict")])
     assert [row[0]["text"] for row in table.rows] == words
     assert [row[0]["data-sort"] for row in table.rows] == ["2", "1", "0"]
 

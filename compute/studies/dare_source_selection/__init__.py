@@ -1,0 +1,1 @@
+"""DARE and source selection in cross-lingual merging."""

@@ -74,7 +74,10 @@ def sinkhorn_is_suboptimal(pooled: DataFrame) -> Evidence:
     return _judged(_pooled(pooled, "top-k − Sinkhorn, on REAL"))
 
 
-@claim("Goal 1, beating the best zero-shot source, is reached on two of the three locales.", source=SOURCE + "Key Insight 4")
+@claim(
+    "Goal 1, beating the best zero-shot source, is reached on two of the three locales.",
+    source=SOURCE + "Key Insight 4",
+)
 def goal_1_on_two_of_three(dare: DataFrame) -> Evidence:
     """Judge by the intervals: a target counts only if its interval lies above 0, and is open if it includes 0."""
     signs = [_sign(low, high) for low, high in zip(dare["goal_low"], dare["goal_high"], strict=True)]
@@ -111,9 +114,7 @@ def sinkhorn_picked_the_typological_sources(typology: DataFrame) -> Evidence:
     by_weight = typology.sort_values("weight_rank")["locale"].head(3).tolist()
     by_similarity = typology.sort_values("rank")["locale"].head(3).tolist()
     holds = by_weight == documents and not set(by_similarity) & set(documents)
-    return Evidence(
-        holds, f"largest weights: {', '.join(by_weight)}; highest similarity: {', '.join(by_similarity)}"
-    )
+    return Evidence(holds, f"largest weights: {', '.join(by_weight)}; highest similarity: {', '.join(by_similarity)}")
 
 
 @claim(

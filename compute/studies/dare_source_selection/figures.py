@@ -18,7 +18,7 @@ def _rule(row: DataFrame) -> str:
     return name if row["similarity"] == "none" else f"{row['similarity']}, {name}"
 
 
-@figure("Accuracy of merges by the rule that chose their sources, with 95 % Wilson intervals; random choices are the control.")
+@figure("Accuracy of merges by the rule that chose their sources, with 95 % Wilson intervals; random is the control.")
 def accuracy_by_selection(selection: DataFrame) -> alt.Chart:
     """Draw a row a target, a dot a rule."""
     from compute.report.charts import dots_with_intervals
@@ -37,7 +37,7 @@ def accuracy_by_selection(selection: DataFrame) -> alt.Chart:
     )
 
 
-@figure("DARE's effect by method: difference of accuracy with and without DARE, over all masks, with 95 % bootstrap intervals.")
+@figure("DARE's effect by method: accuracy with DARE minus without, over all masks, with 95 % bootstrap intervals.")
 def dare_effect(methods: DataFrame) -> alt.Chart:
     """Draw the loss under DARE for every method and target."""
     from compute.report.charts import dots_with_intervals
@@ -50,7 +50,7 @@ def dare_effect(methods: DataFrame) -> alt.Chart:
         y="target",
         colour="method",
         title="What DARE does to accuracy",
-        description="For each target and merge method, the change of accuracy when task vectors are dropped and rescaled.",
+        description="For each target and merge method, the change of accuracy under DARE.",
         titles={"loss_difference": "Change of accuracy", "target": "Target", "method": "Method"},
         number_format="+.0%",
         reference=(0.0, "no effect"),
@@ -86,7 +86,12 @@ def similarity_and_transfer(sources: DataFrame) -> alt.Chart:
         point="source",
         title="Does typology predict transfer?",
         description="URIEL similarity of source and target against the source expert's accuracy on the target.",
-        titles={"typology_value": "URIEL similarity", "test_accuracy": "Transfer, test", "target": "Target", "source": "Source"},
+        titles={
+            "typology_value": "URIEL similarity",
+            "test_accuracy": "Transfer, test",
+            "target": "Target",
+            "source": "Source",
+        },
         trend=True,
     )
 

@@ -45,7 +45,8 @@ def _relative(published: Mapping[str, Any]) -> Iterator[Row]:
 def _counts(published: Mapping[str, Any]) -> Iterator[Row]:
     """An accuracy over n utterances is a whole number of them: is there one that rounds to what is printed?"""
     n = published["document"]["examples"]
-    stated = {f"{row['target']}, {name}": row[name] for row in published["dare"] for name in ("baseline", "plain", "dare")}
+    columns = ("baseline", "plain", "dare")
+    stated = {f"{row['target']}, {name}": row[name] for row in published["dare"] for name in columns}
     stated |= {f"sw-KE from {row['source']}": row["transfer"] for row in published["sources"]}
     stated |= {"sq-AL, URIEL": published["primary"][0]["accuracy"]}
     for what, accuracy in stated.items():
