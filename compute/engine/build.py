@@ -100,9 +100,7 @@ class Build:
 
     def _broken_input(self, cell: Cell) -> Cell | None:
         failures, blocked = self.results.failures, self.results.blocked
-        return next(
-            (item for item in cell.stored_inputs if item.key in failures or item.key in blocked), None
-        )
+        return next((item for item in cell.stored_inputs if item.key in failures or item.key in blocked), None)
 
     def _block(self, cell: Cell, by: Cell) -> None:
         del self.waiting[cell.key]

@@ -38,9 +38,7 @@ class CellFunction:
         parameters = self.signature.parameters
         starred = [name for name, found in parameters.items() if found.kind not in _NAMED]
         if starred:
-            raise TypeError(
-                f"cell {self.name}: parameter {starred[0]!r} must be one that can be named in a call"
-            )
+            raise TypeError(f"cell {self.name}: parameter {starred[0]!r} must be one that can be named in a call")
         if unknown := {*self.lazy, *self.plugins, *_placeholders(self.label)} - set(parameters):
             raise TypeError(f"cell {self.name}: its options speak of {min(unknown)!r}, which is no parameter")
 

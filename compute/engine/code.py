@@ -59,9 +59,7 @@ class Code:
         """Return the parts and their hash; worked out once for all cells that start from the same."""
         for item in cell.inline:
             if self._definition(*_place(item.function.function)) is None:
-                raise UsageError(
-                    f"cell {item.function.name}: its source cannot be read; define it in a module's file"
-                )
+                raise UsageError(f"cell {item.function.name}: its source cannot be read; define it in a module's file")
         roots = frozenset(_roots(cell))
         libraries = {name for item in cell.inline for name in item.function.libraries}
         start = roots | libraries

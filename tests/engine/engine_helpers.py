@@ -54,9 +54,7 @@ class Builder:
     store: Store
     diary: Diary = field(default_factory=Diary)
 
-    def __call__(
-        self, *wanted: Cell, forced: tuple[Cell, ...] = (), executor: Executor | None = None
-    ) -> Results:
+    def __call__(self, *wanted: Cell, forced: tuple[Cell, ...] = (), executor: Executor | None = None) -> Results:
         self.diary = Diary()
         planner = Planner(self.store, Code(), forced={cell.key for cell in forced})
         return Build(planner.plan(wanted), planner, executor or Serial(), self.diary).run()

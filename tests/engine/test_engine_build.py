@@ -70,9 +70,7 @@ def damage(store: Store, results: Results, cell: Cell) -> None:
 # -- what both executors do ----------------------------------------------------------------------------------
 
 
-def test_a_build_runs_everything_once_and_a_second_nothing(
-    build: Builder, log: str, executor: Executor
-) -> None:
+def test_a_build_runs_everything_once_and_a_second_nothing(build: Builder, log: str, executor: Executor) -> None:
     one, two = number(1, log), number(2, log)
     top = added(doubled(one, log), added(one, two, log), log)
     results = build(top, executor=executor)
@@ -124,9 +122,7 @@ def test_a_failing_cell_blocks_its_dependents_alone_and_is_retried(
     assert build.store.failure(bad.key) is None
 
 
-def test_a_damaged_input_is_computed_again_in_the_same_build(
-    build: Builder, log: str, executor: Executor
-) -> None:
+def test_a_damaged_input_is_computed_again_in_the_same_build(build: Builder, log: str, executor: Executor) -> None:
     one = number(1, log)
     deep = doubled(one, log)
     before = build(deep)
@@ -171,9 +167,7 @@ def test_a_cell_that_leaves_the_process_is_a_failure(build: Builder, log: str, e
 def test_a_result_that_cannot_be_kept_is_a_failure(build: Builder, executor: Executor) -> None:
     bad = unkeepable()
     results = build(bad, executor=executor)
-    assert results.failures[bad.key].error.startswith(
-        "CodecError: result.inner[1]: a builtins.set is not kept"
-    )
+    assert results.failures[bad.key].error.startswith("CodecError: result.inner[1]: a builtins.set is not kept")
 
 
 def test_seeds_depend_on_no_order_and_no_process(build: Builder, executor: Executor) -> None:
@@ -189,9 +183,7 @@ def test_inputs_arrive_in_place_of_their_cells(build: Builder, log: str, executo
     assert build.store.load(results.records[top.key]) == "{'list': [1, (1.5, 'x')], 'plain': 5}"
 
 
-def test_a_lazy_input_is_not_loaded_before_it_is_asked_for(
-    build: Builder, log: str, executor: Executor
-) -> None:
+def test_a_lazy_input_is_not_loaded_before_it_is_asked_for(build: Builder, log: str, executor: Executor) -> None:
     parts = {"a": number(1, log), "b": number(2, log), "c": halved(number(3, log), log)}
     damage(build.store, build(*(parts[name] for name in "ab")), parts["b"])
     ran(log)
@@ -247,9 +239,7 @@ CHAIN = """
 """
 
 
-def test_an_upstream_cell_that_gives_the_same_result_stops_there(
-    build: Builder, package: Package, log: str
-) -> None:
+def test_an_upstream_cell_that_gives_the_same_result_stops_there(build: Builder, package: Package, log: str) -> None:
     package.write("cells", CHAIN)
     cells = package.load()
     top = cells.third(cells.second(cells.first(-3, log), log), log)
@@ -324,7 +314,8 @@ def test_a_forced_cell_that_gives_another_result_replaces_it_and_runs_its_depend
 # -- the executors' own --------------------------------------------------------------------------------------
 
 
-def test_processes_are_other_processes_with_one_thread_each(build: Builder) -> None:
+def test_processes_are_other_processes_with_one_thread_each(build: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     cell, other = identifier(), threads(1)
     results = build(cell, other, executor=Processes(2))
     assert build.store.load(results.records[cell.key]) != os.getpid()

@@ -35,9 +35,7 @@ LOG = "log"
     [((), {}), ((1,), {}), ((1, LOG, 2), {}), ((1,), {"logg": LOG}), ((1, LOG), {"x": 2})],
     ids=["none", "too few", "too many", "misspelt", "twice"],
 )
-def test_wrong_arguments_fail_at_the_call_and_name_the_cell(
-    args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
+def test_wrong_arguments_fail_at_the_call_and_name_the_cell(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=r"^cell number: "):
         number(*args, **kwargs)
 
@@ -110,9 +108,7 @@ def test_cells_in_a_set_are_refused_for_they_would_arrive_in_any_order() -> None
         _ = gathered({A, B}).inputs
 
 
-@pytest.mark.parametrize(
-    "things", [A, [A, [B]], (A, 1), {"x": A}, Box([A]), Pair(A, Box(B)), Box(3), "a", {1}]
-)
+@pytest.mark.parametrize("things", [A, [A, [B]], (A, 1), {"x": A}, Box([A]), Pair(A, Box(B)), Box(3), "a", {1}])
 def test_replaced_cells_leave_everything_else_as_it_was(things: Any) -> None:
     class Value(int):
         """Stands for a cell's result."""

@@ -228,8 +228,7 @@ REACHES: dict[str, tuple[dict[str, str], tuple[str, str, str]]] = {
     ),
     "the fallback of an import": (
         {
-            "cells": "try:\n    from .a import f\nexcept ImportError:\n    from .b import f\n"
-            + CELL.format("f(x)"),
+            "cells": "try:\n    from .a import f\nexcept ImportError:\n    from .b import f\n" + CELL.format("f(x)"),
             "a": "def f(x):\n    return 1\n",
             "b": "def f(x):\n    return 2\n",
         },
@@ -405,9 +404,7 @@ def test_installed_packages_and_the_standard_library_are_not_followed(package: P
 @pytest.mark.parametrize("method", [("plus", "minus"), ["minus", "plus"]])
 def test_every_plugin_that_a_list_names_counts(package: Package, total: Cell, method: Any) -> None:
     both = total.with_arguments(method=method)
-    assert {f"{package.name}.methods.minus:minus", f"{package.name}.methods.plus:plus"} <= set(
-        Code().parts(both)
-    )
+    assert {f"{package.name}.methods.minus:minus", f"{package.name}.methods.plus:plus"} <= set(Code().parts(both))
 
 
 def test_all_plugins_count_where_another_cell_names_one(package: Package, total: Cell) -> None:

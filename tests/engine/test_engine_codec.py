@@ -32,9 +32,7 @@ def trees() -> st.SearchStrategy[Any]:
         | st.booleans()
         | st.integers()
         | st.floats()
-        | st.text(
-            st.characters(exclude_categories=())
-        )  # lone surrogates too: a bad decode must not lose a result
+        | st.text(st.characters(exclude_categories=()))  # lone surrogates too: a bad decode must not lose a result
     )
     names = st.text().filter(lambda name: name != "$recount")
     return st.recursive(

@@ -72,9 +72,7 @@ def test_different_kinds_of_work_are_kept_apart(tmp_path: Path) -> None:
     assert remembered.of(path, lambda path: "other", "other") == "other"
 
 
-@pytest.mark.parametrize(
-    "damage", ["", "{", "[]", "3", '{"PATH?": 3}', '{"PATH?": []}', '{"PATH?": [1, 2, 3]}']
-)
+@pytest.mark.parametrize("damage", ["", "{", "[]", "3", '{"PATH?": 3}', '{"PATH?": []}', '{"PATH?": [1, 2, 3]}'])
 def test_a_damaged_index_is_begun_anew(tmp_path: Path, damage: str) -> None:
     path, index = aged(tmp_path / "a", "one"), tmp_path / "index.json"
     index.write_text(damage.replace("PATH", str(path)), encoding="utf-8")
@@ -98,9 +96,7 @@ def test_the_digest_of_a_missing_input_is_a_sentence(tmp_path: Path) -> None:
         files.digest(tmp_path / "b.csv")
 
 
-def test_an_interrupted_write_leaves_the_old_bytes_and_no_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_write_leaves_the_old_bytes_and_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_atomically(tmp_path / "a", b"old")
 
     def full(descriptor: int) -> None:

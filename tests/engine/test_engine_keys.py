@@ -136,9 +136,7 @@ REFUSED: list[Any] = [
     [lambda value: value, lambda value: [0, value], lambda value: {"a": value}, Setting, Box],
     ids=["bare", "list", "mapping", "dataclass", "box"],
 )
-def test_what_has_no_stable_form_is_refused_with_its_place(
-    value: object, wrapped: Callable[[object], object]
-) -> None:
+def test_what_has_no_stable_form_is_refused_with_its_place(value: object, wrapped: Callable[[object], object]) -> None:
     places = {"list": "train.x[1]", "dict": "train.x.a", "Setting": "train.x.name", "Box": "train.x.content"}
     argument = wrapped(value)
     place = places.get(type(argument).__name__, "train.x") if argument is not value else "train.x"
@@ -218,9 +216,7 @@ def mutated(value: Any, data: st.DataObject) -> Any:
     if isinstance(value, dict) and value and data.draw(st.booleans()):
         name = data.draw(st.sampled_from(sorted(value)))
         return {**value, name: mutated(value[name], data)}
-    return data.draw(
-        st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, "", "1", (), [], {}])
-    )
+    return data.draw(st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, "", "1", (), [], {}]))
 
 
 def test_keys_do_not_depend_on_the_hash_seed(in_another_process: Callable[..., str]) -> None:

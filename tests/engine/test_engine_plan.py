@@ -130,9 +130,7 @@ def test_a_cell_that_failed_says_how_and_how_often(store: Store, build: Builder,
     cell = failing(1, log)
     build(cell)
     build(cell)
-    assert reasons(plan(store, cell)) == {
-        cell.name: ["failed before: ValueError: not mended yet (attempt 2)"]
-    }
+    assert reasons(plan(store, cell)) == {cell.name: ["failed before: ValueError: not mended yet (attempt 2)"]}
 
 
 def test_changed_code_is_named(store: Store, build: Builder, package: Package) -> None:
@@ -149,9 +147,7 @@ def test_changed_code_is_named(store: Store, build: Builder, package: Package) -
     assert reasons(plan(store, cell)) == {}
 
 
-def test_a_changed_input_is_named_with_both_digests(
-    store: Store, build: Builder, package: Package, log: str
-) -> None:
+def test_a_changed_input_is_named_with_both_digests(store: Store, build: Builder, package: Package, log: str) -> None:
     package.write(
         "cells",
         """

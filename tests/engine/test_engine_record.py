@@ -110,9 +110,7 @@ def alice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def written(build: Builder) -> str:
     """Everything but the payloads that the store holds, with the names of its files."""
-    texts = [
-        f"{path.relative_to(build.store.root)} {path.read_text(encoding='utf-8')}" for path in files(build)
-    ]
+    texts = [f"{path.relative_to(build.store.root)} {path.read_text(encoding='utf-8')}" for path in files(build)]
     return "\n".join(texts)
 
 

@@ -57,9 +57,7 @@ def test_what_was_committed_is_found_and_loaded(store: Store) -> None:
 
 def test_the_digest_depends_on_the_value_alone(store: Store) -> None:
     first = commit(store)
-    other = commit(
-        store, record=replace(RECORD, key="cd" * 32, name="other", when="2027-01-01T00:00:00+00:00")
-    )
+    other = commit(store, record=replace(RECORD, key="cd" * 32, name="other", when="2027-01-01T00:00:00+00:00"))
     changed = commit(store, {**VALUE, "scores": [1, 2.6]}, replace(RECORD, key="ef" * 32))
     assert first.digest == other.digest
     assert first.digest != changed.digest
@@ -146,9 +144,7 @@ def add_beside(path: Path) -> None:
     path.with_name("more").touch()
 
 
-@pytest.mark.parametrize(
-    "damage", [flip, truncate, Path.unlink, add_beside], ids=["flip", "cut", "delete", "add"]
-)
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink, add_beside], ids=["flip", "cut", "delete", "add"])
 @pytest.mark.parametrize("name", [codec.DOCUMENT, codec.ARRAYS])
 def test_a_damaged_payload_is_never_served(store: Store, damage: Callable[[Path], None], name: str) -> None:
     record = commit(store)
@@ -162,9 +158,7 @@ def test_a_damaged_payload_is_never_served(store: Store, damage: Callable[[Path]
     assert store.load(commit(store))["scores"] == VALUE["scores"]
 
 
-def test_damage_deep_in_a_folder_is_noticed_also_in_a_file_named_like_a_record(
-    store: Store, tmp_path: Path
-) -> None:
+def test_damage_deep_in_a_folder_is_noticed_also_in_a_file_named_like_a_record(store: Store, tmp_path: Path) -> None:
     (tmp_path / "model" / "deep").mkdir(parents=True)
     (tmp_path / "model" / "deep" / "record.json").write_text("{}", encoding="utf-8")
     record = commit(store, {"model": tmp_path / "model"})
@@ -268,9 +262,7 @@ def test_a_commit_leaves_nothing_but_the_result(store: Store) -> None:
     commit(store)
     commit(store, anew=True)
     folder = f"results/ab/{RECORD.key}/{RECORD.trace.id}"
-    assert all_files(store) == [
-        f"{folder}/{name}" for name in ("arrays.safetensors", "record.json", "value.json")
-    ]
+    assert all_files(store) == [f"{folder}/{name}" for name in ("arrays.safetensors", "record.json", "value.json")]
 
 
 def test_a_value_that_cannot_be_kept_leaves_nothing(store: Store) -> None:
@@ -281,9 +273,7 @@ def test_a_value_that_cannot_be_kept_leaves_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["value.json", "record.json"])
-def test_a_full_disk_raises_and_leaves_no_part(
-    store: Store, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_full_disk_raises_and_leaves_no_part(store: Store, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     opened = Path.open
 
     def full(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
@@ -317,9 +307,7 @@ def test_what_took_long_is_flushed_before_it_counts(
     assert ({"value.json", "arrays.safetensors", "record.json"} <= set(synced)) == flushed
 
 
-FAILURE = Failure(
-    RECORD.key, "train/ñ", "trace", "ValueError: no", "Traceback …", 0, "2026-01-01T00:00:00+00:00"
-)
+FAILURE = Failure(RECORD.key, "train/ñ", "trace", "ValueError: no", "Traceback …", 0, "2026-01-01T00:00:00+00:00")
 
 
 def test_failures_count_attempts_until_they_are_forgotten(store: Store) -> None:

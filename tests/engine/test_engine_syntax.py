@@ -86,9 +86,7 @@ def test_what_cannot_change_a_result_leaves_every_hash(old: str, new: str) -> No
 
 
 @pytest.mark.parametrize(("old", "new", "where"), OTHER.values(), ids=OTHER)
-def test_what_can_change_a_result_changes_the_hash_of_its_definition_alone(
-    old: str, new: str, where: set[str]
-) -> None:
+def test_what_can_change_a_result_changes_the_hash_of_its_definition_alone(old: str, new: str, where: set[str]) -> None:
     before, after = hashes(BASE), hashes(edited(old, new))
     assert {name for name in before | after if before.get(name) != after.get(name)} == where
 
@@ -143,9 +141,7 @@ def test_every_binding_at_the_top_level_is_a_definition(source: str, names: set[
 
 
 def test_what_a_decorator_of_the_module_registers_is_reached_by_importing() -> None:
-    found = summary(
-        "def register(f):\n    ALL.append(f)\n\n@register\ndef a(): ...\n\n@cache\ndef b(): ...\n"
-    )
+    found = summary("def register(f):\n    ALL.append(f)\n\n@register\ndef a(): ...\n\n@cache\ndef b(): ...\n")
     assert found["definitions"][EFFECTS]["names"] == ["a"]
 
 
@@ -164,9 +160,7 @@ def test_what_a_decorator_of_the_module_registers_is_reached_by_importing() -> N
         ("if TYPE_CHECKING:\n    from a import c", False, {}),
     ],
 )
-def test_imports_are_resolved_from_where_they_stand(
-    source: str, package: bool, expected: dict[str, list[str]]
-) -> None:
+def test_imports_are_resolved_from_where_they_stand(source: str, package: bool, expected: dict[str, list[str]]) -> None:
     assert summarise(source, "pkg.sub.module", package=package)["imports"] == expected
 
 
