@@ -44,8 +44,8 @@ def base(
 
     rows = pd.concat([_train(corpus) for corpus in corpora.values()], ignore_index=True)
     start = new_base(architecture, tokenizer, sorted(rows["scenario"].unique()), seed=seed)
-    texts, scenarios, locales = (rows[name].tolist() for name in ("utt", "scenario", "locale"))
-    trained = pretrain(start, texts, scenarios, locales, pretraining, seed=seed, device=device())
+    texts, scenarios, locales, ids = (rows[name].tolist() for name in ("utt", "scenario", "locale", "id"))
+    trained = pretrain(start, texts, scenarios, locales, pretraining, seed=seed, ids=ids, device=device())
     return to_tree(with_head(trained, sorted(rows["intent"].unique()), seed=seed))
 
 

@@ -37,9 +37,7 @@ def load(repo: str, revision: str, locale: str) -> DataFrame:
         subset = _subset(locale, _subsets(repo, revision))
         place: dict[str, Any] = {"name": subset} if subset else {"data_dir": locale}
         splits = load_dataset(repo, revision=revision, **place)
-    frames = [
-        _in_our_words(as_frame(splits[split]), split, locale) for split in PARTITIONS if split in splits
-    ]
+    frames = [_in_our_words(as_frame(splits[split]), split, locale) for split in PARTITIONS if split in splits]
     return checked(pandas.concat(frames), locale, f"{repo}@{revision}")
 
 

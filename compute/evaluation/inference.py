@@ -93,7 +93,5 @@ def _pad(rows: Encoded, pad_id: int) -> tuple[Tensor, Tensor]:
     import torch
 
     lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.nn.utils.rnn.pad_sequence(
-        [torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id
-    )
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id)
     return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()

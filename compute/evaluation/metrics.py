@@ -39,7 +39,5 @@ def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
 def _pair(expected: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     truth, guess = np.asarray(expected), np.asarray(predicted)
     if truth.ndim != 1 or truth.shape != guess.shape or not truth.size:
-        raise ValueError(
-            f"expected two lists of one length > 0, found shapes {truth.shape} and {guess.shape}"
-        )
+        raise ValueError(f"expected two lists of one length > 0, found shapes {truth.shape} and {guess.shape}")
     return truth, guess

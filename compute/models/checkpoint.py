@@ -60,9 +60,7 @@ class Checkpoint:
         kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
         self._check_names(kind, config)
         with no_progress_bars():
-            network: PreTrainedModel = kind.from_pretrained(
-                None, config=config, state_dict=dict(self.tensors)
-            )
+            network: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=dict(self.tensors))
         return network.eval()
 
     def _check_names(self, kind: type[PreTrainedModel], config: Any) -> None:
@@ -71,9 +69,7 @@ class Checkpoint:
         with torch.device("meta"):
             expected = {name: tensor.shape for name, tensor in kind(config).state_dict().items()}
         found = {name: tensor.shape for name, tensor in self.tensors.items()}
-        wrong = sorted(
-            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
-        )
+        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
         if wrong:
             raise ValueError(
                 f"{len(wrong)} tensors do not fit a {kind.__name__} of this config: {wrong[0]} should have"

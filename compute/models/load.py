@@ -22,9 +22,7 @@ def from_folder(path: Path, subfolder: str | None = None) -> Checkpoint:
     """
     folder = path / (subfolder or "")
     if not (folder / "config.json").is_file():
-        raise UsageError(
-            f"no model in {folder}: expected a config.json there; check the path and the subfolder"
-        )
+        raise UsageError(f"no model in {folder}: expected a config.json there; check the path and the subfolder")
     return _load(str(path), subfolder=subfolder or "", revision=None)
 
 
@@ -49,9 +47,7 @@ def check_hub(repo: str, revision: str, subfolder: str | None = None) -> None:
             f"no model repository {repo!r} on the hub: check the name, or log in if it is private"
         ) from None
     except errors.RevisionNotFoundError:
-        raise UsageError(
-            f"model repository {repo!r} has no revision {revision!r}: check the commit"
-        ) from None
+        raise UsageError(f"model repository {repo!r} has no revision {revision!r}: check the commit") from None
     except errors.EntryNotFoundError:
         raise UsageError(f"no config.json in {where!r} at {revision!r}: check the subfolder") from None
     except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
@@ -77,9 +73,7 @@ def _load(source: str, *, subfolder: str, revision: str | None) -> Checkpoint:
     tensors = {name: tensor.detach() for name, tensor in network.state_dict().items()}
     missing = set(report["missing_keys"])
     if lost := sorted(missing - head_of(tensors).keys()):
-        raise UsageError(
-            f"the model in {source!r} lacks {lost[0]!r} and {len(lost) - 1} more weights: get it anew"
-        )
+        raise UsageError(f"the model in {source!r} lacks {lost[0]!r} and {len(lost) - 1} more weights: get it anew")
     tensors = {name: tensor for name, tensor in tensors.items() if name not in missing}
     return Checkpoint(plain_config(config), tensors, _tokenizer(source, subfolder, revision))
 
@@ -95,9 +89,7 @@ def _tokenizer(source: str, subfolder: str, revision: str | None) -> str:
         if any(_exists(source, place, revision, name) for name in TOKENIZER_FILES):
             tokenizer = AutoTokenizer.from_pretrained(source, subfolder=place, revision=revision or "main")
             return str(tokenizer.backend_tokenizer.to_str())
-    raise UsageError(
-        f"no tokenizer in {source!r}: expected {' or '.join(TOKENIZER_FILES)} beside the weights"
-    )
+    raise UsageError(f"no tokenizer in {source!r}: expected {' or '.join(TOKENIZER_FILES)} beside the weights")
 
 
 def _exists(source: str, subfolder: str, revision: str | None, name: str) -> bool:

@@ -28,9 +28,7 @@ def with_translations(
     chance[row, column] = weights
     others = chance[row[drawn]].scatter(1, column[drawn][:, None], 0.0)
     if len(alone := drawn[others.sum(dim=1) == 0]):
-        raise ValueError(
-            f"id {ids[int(alone[0])]} is in no other locale: without translations, set alignment to 0"
-        )
+        raise ValueError(f"id {ids[int(alone[0])]} is in no other locale: without translations, set alignment to 0")
     second = torch.multinomial(others, 1, generator=rng)
     return torch.stack([drawn, which[row[drawn], second[:, 0]]], dim=1)
 

@@ -15,7 +15,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class Architecture:
-    """The size of an XLM-R: width, layers, attention heads, vocabulary, tokens a text."""
+    """The size of an XLM-R: width, layers, attention heads, vocabulary, tokens a text.
+
+    `dropout` is that of hidden states.
+    """
 
     hidden: Count
     layers: Count

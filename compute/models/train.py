@@ -141,12 +141,8 @@ def _fit(
     with torch.random.fork_rng(devices=_cuda(device)):
         torch.manual_seed(rng.initial_seed())
         for batch in batches:
-            ids, mask = (
-                part.to(device) for part in _pad([examples.ids[row] for row in batch.tolist()], corrupt)
-            )
-            loss(
-                network(input_ids=ids, attention_mask=mask, output_hidden_states=True), mask, batch
-            ).backward()
+            ids, mask = (part.to(device) for part in _pad([examples.ids[row] for row in batch.tolist()], corrupt))
+            loss(network(input_ids=ids, attention_mask=mask, output_hidden_states=True), mask, batch).backward()
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()

@@ -75,9 +75,7 @@ def write_by_locale(folder: Path) -> None:
     )
     for locale in TEXTS:
         for split, partition in SPLITS.items():
-            rows = [
-                {**row, "id": str(row["id"])} for row in utterances(locale) if row["partition"] == partition
-            ]
+            rows = [{**row, "id": str(row["id"])} for row in utterances(locale) if row["partition"] == partition]
             path = folder / locale / split / "0000.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             Dataset.from_list(rows, features=features).to_parquet(path)

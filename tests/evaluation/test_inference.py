@@ -27,9 +27,7 @@ class Tiny:
 
     @cached_property
     def tokenizer(self) -> str:
-        words = Tokenizer(
-            models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>")
-        )
+        words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
         words.pre_tokenizer = pre_tokenizers.Whitespace()
         words.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]

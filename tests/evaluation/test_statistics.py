@@ -17,9 +17,7 @@ def discordant(wins: int, losses: int, both: int) -> tuple[list[bool], list[bool
     return first, second
 
 
-@pytest.mark.parametrize(
-    ("wins", "losses"), [(0, 0), (1, 0), (5, 5), (3, 12), (40, 61), (700, 650), (1500, 1200)]
-)
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (5, 5), (3, 12), (40, 61), (700, 650), (1500, 1200)])
 def test_mcnemar_is_the_exact_two_sided_binomial_test(wins: int, losses: int) -> None:
     expected = binomtest(wins, wins + losses, 0.5).pvalue if wins + losses else 1.0
 
@@ -93,9 +91,7 @@ def test_a_more_certain_level_gives_a_wider_interval() -> None:
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [([], []), ([True], [True, False]), ([[True]], [[True]]), ([0.5], [1])]
-)
+@pytest.mark.parametrize(("first", "second"), [([], []), ([True], [True, False]), ([[True]], [[True]]), ([0.5], [1])])
 def test_answers_that_cannot_be_paired_are_refused(first: list[bool], second: list[bool]) -> None:
     for compare in (mcnemar, lambda a, b: paired_bootstrap(a, b, seed=0)):
         with pytest.raises(ValueError, match="expected"):

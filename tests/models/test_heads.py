@@ -46,16 +46,12 @@ def test_another_beginning_is_refused_by_its_record(fresh: Checkpoint) -> None:
 def test_another_beginning_is_refused_by_its_direction_where_nothing_is_recorded(fresh: Checkpoint) -> None:
     experts = {"en-US": unrecorded(expert_of(fresh, 1)), "sq-AL": unrecorded(expert_of(reseeded(fresh), 2))}
 
-    with pytest.raises(
-        ValueError, match=r"'sq-AL' seems to have begun with another head: the cosine .* 0\.5"
-    ):
+    with pytest.raises(ValueError, match=r"'sq-AL' seems to have begun with another head: the cosine .* 0\.5"):
         check_same_head(fresh, experts)
 
 
 @pytest.mark.parametrize("headless", ["none", "zeros"])
-def test_without_a_head_in_the_base_the_experts_are_compared_with_each_other(
-    headless: str, fresh: Checkpoint
-) -> None:
+def test_without_a_head_in_the_base_the_experts_are_compared_with_each_other(headless: str, fresh: Checkpoint) -> None:
     zeros = {name: torch.zeros_like(tensor) for name, tensor in fresh.tensors.items() if "classifier" in name}
     body = {name: tensor for name, tensor in fresh.tensors.items() if "classifier" not in name}
     base = unrecorded(dataclasses.replace(fresh, tensors=body if headless == "none" else {**body, **zeros}))

@@ -36,9 +36,7 @@ def test_transformers_opens_what_was_saved_with_equal_logits(fresh: Checkpoint, 
     assert network.config.id2label == {0: "alarm", 1: "music", 2: "time"}
 
 
-def test_a_folder_gives_back_the_checkpoint_but_for_the_record_of_its_head(
-    fresh: Checkpoint, tmp_path: Path
-) -> None:
+def test_a_folder_gives_back_the_checkpoint_but_for_the_record_of_its_head(fresh: Checkpoint, tmp_path: Path) -> None:
     load.save(fresh, tmp_path / SUBFOLDER)
 
     again = load.from_folder(tmp_path, SUBFOLDER)
@@ -68,9 +66,7 @@ def test_a_folder_that_lost_other_weights_is_refused(fresh: Checkpoint, tmp_path
         load.from_folder(tmp_path)
 
 
-def test_a_folder_without_a_model_or_a_tokenizer_says_what_is_missing(
-    fresh: Checkpoint, tmp_path: Path
-) -> None:
+def test_a_folder_without_a_model_or_a_tokenizer_says_what_is_missing(fresh: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected a config\.json"):
         load.from_folder(tmp_path, "nowhere")
 

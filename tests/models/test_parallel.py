@@ -15,11 +15,10 @@ from compute.models.train import pretrain
 LOCALES = ["en-US", "sq-AL", "vi-VN"]
 
 
-def draw(
-    rows: list[int], ids: list[int], locales: list[str], weights: list[float], seed: int = 0
-) -> list[list[int]]:
+def draw(rows: list[int], ids: list[int], locales: list[str], weights: list[float], seed: int = 0) -> list[list[int]]:
     rng = torch.Generator().manual_seed(seed)
-    return with_translations(torch.tensor(rows), ids, locales, torch.tensor(weights), rng).tolist()
+    pairs: list[list[int]] = with_translations(torch.tensor(rows), ids, locales, torch.tensor(weights), rng).tolist()
+    return pairs
 
 
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=20), st.integers(0, 99))

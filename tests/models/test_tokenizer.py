@@ -28,9 +28,7 @@ def test_the_same_texts_give_the_same_bytes_in_another_process() -> None:
         "import hashlib, sys; from compute.models import tokenizer;"
         "print(hashlib.sha256(tokenizer.train(sys.argv[1:], vocabulary=120).encode()).hexdigest())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *TEXTS], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-c", code, *TEXTS], capture_output=True, text=True, check=True, cwd=ROOT)
 
     here = hashlib.sha256(tokenizer.train(TEXTS, vocabulary=120).encode()).hexdigest()
 

@@ -54,9 +54,7 @@ def test_an_expert_learns_its_texts_and_keeps_the_record_of_its_first_head(fresh
 
 
 def test_embeddings_of_tokens_that_do_not_occur_do_not_move(fresh: Checkpoint) -> None:
-    expert = finetune(
-        fresh, TEXTS[:3], INTENTS[:3], Finetuning(epochs=3, batch=3, learning_rate=1e-2), seed=0
-    )
+    expert = finetune(fresh, TEXTS[:3], INTENTS[:3], Finetuning(epochs=3, batch=3, learning_rate=1e-2), seed=0)
 
     name = "roberta.embeddings.word_embeddings.weight"
     moved = (expert.tensors[name] != fresh.tensors[name]).any(dim=1)
