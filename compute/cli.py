@@ -106,7 +106,7 @@ def build(
 def _compute(session: Session, planner: Planner, plan: Plan, device: str, jobs: int) -> Results:
     """Carry out a plan under a display."""
     os.environ["RECOUNT_DEVICE"] = device
-    with display(len(plan.to_run)) as observer:
+    with display(len(plan.to_run), session.forecast(plan, jobs)) as observer:
         return session.compute(plan, planner, observer, jobs)
 
 

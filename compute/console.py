@@ -12,116 +12,85 @@ from typing import TYPE_CHECKING, TextIO
 from compute.engine.cell import Cell
 from compute.engine.record import Record
 from compute.engine.store import Failure
+from compute.forecast import Forecast, duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-def duration(seconds: float) -> str:
-    """Write a duration as people read it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 class Lines:
     """One plain line an event."""
 
-    def __init__(self, total: int, stream: TextIO) -> None:
+    def __init__(self, total: int, forecast: Forecast, stream: TextIO) -> None:
         self.total = total
+        self.forecast = forecast
         self.stream = stream
         self.done = 0
-        self.began = time.monotonic()
 
     def started(self, cell: Cell) -> None:
         """Say nothing: a line when it is done is enough."""
 
     def finished(self, cell: Cell, record: Record) -> None:
         """Report a computed cell with its seconds."""
-        self._line(f"computed {cell.name} in {duration(record.cost.seconds)}")
+        self._count(cell, record.cost.seconds, f"computed {cell.name} in {duration(record.cost.seconds)}")
 
     def reused(self, cell: Cell, record: Record) -> None:
         """Report a cell that need not run after all."""
-        self._line(f"unchanged {cell.name}: its inputs came out as before")
+        self._count(cell, None, f"unchanged {cell.name}: its inputs came out as before")
 
     def failed(self, cell: Cell, failure: Failure) -> None:
         """Report a failure with its error."""
-        self._line(f"FAILED {cell.name}: {failure.error} (attempt {failure.attempts})")
+        self._count(cell, None, f"FAILED {cell.name}: {failure.error} (attempt {failure.attempts})")
 
     def blocked(self, cell: Cell, by: Cell) -> None:
         """Report a cell that cannot run."""
-        self._line(f"blocked {cell.name} by {by.name}")
+        self._count(cell, None, f"blocked {cell.name} by {by.name}")
 
-    def _line(self, text: str) -> None:
+    def _count(self, cell: Cell, seconds: float | None, text: str) -> None:
         self.done += 1
-        left = (time.monotonic() - self.began) / self.done * (self.total - self.done)
-        about = f", about {duration(left)} left" if self.done < self.total else ""
-        self.stream.write(f"[{self.done}/{self.total}{about}] {text}\n")
+        self.forecast.took(cell, seconds)
+        self._show(cell, text)
+
+    def _show(self, cell: Cell, text: str) -> None:
+        left = f", {self.forecast}" if self.done < self.total else ""
+        self.stream.write(f"[{self.done}/{self.total}{left}] {text}\n")
         self.stream.flush()
 
 
 class Live(Lines):
     """A bar with rate and time left, the cells at work beneath it, failures above."""
 
-    def __init__(self, total: int, stream: TextIO, progress: Progress) -> None:
-        super().__init__(total, stream)
+    def __init__(self, total: int, forecast: Forecast, stream: TextIO, progress: Progress) -> None:
+        super().__init__(total, forecast, stream)
         self.progress = progress
-        self.whole = progress.add_task("cells", total=total, rate="")
+        self.began = time.monotonic()
+        self.whole = progress.add_task("cells", total=total, count=f"0/{total}", rate="", left="")
         self.at_work: dict[str, TaskID] = {}
 
     def started(self, cell: Cell) -> None:
         """Show the cell at work."""
-        self.at_work[cell.key] = self.progress.add_task(f"  {cell.name}", total=None, rate="")
+        self.at_work[cell.key] = self.progress.add_task(f"  {cell.name}", total=None, count="", rate="", left="")
 
-    def finished(self, cell: Cell, record: Record) -> None:
-        """Take the cell off the display."""
-        self._step(cell)
-
-    def reused(self, cell: Cell, record: Record) -> None:
-        """Count the cell."""
-        self._step(cell)
-
-    def failed(self, cell: Cell, failure: Failure) -> None:
-        """Leave a line above the display."""
-        self.progress.console.print(f"FAILED {cell.name}: {failure.error}", style="red", markup=False)
-        self._step(cell)
-
-    def blocked(self, cell: Cell, by: Cell) -> None:
-        """Count the cell."""
-        self._step(cell)
-
-    def _step(self, cell: Cell) -> None:
-        self.done += 1
+    def _show(self, cell: Cell, text: str) -> None:
+        if text.startswith("FAILED"):
+            self.progress.console.print(text, style="red", markup=False)
         if cell.key in self.at_work:
             self.progress.remove_task(self.at_work.pop(cell.key))
-        rate = self.done / max(time.monotonic() - self.began, 1e-9)
-        self.progress.update(self.whole, completed=self.done, rate=f"{rate:.1f} cells/s")
+        rate = f"{self.done / max(time.monotonic() - self.began, 1e-9):.1f} cells/s"
+        count = f"{self.done}/{self.total}"
+        self.progress.update(self.whole, completed=self.done, count=count, rate=rate, left=str(self.forecast))
 
 
 @contextmanager
-def display(total: int) -> Iterator[Lines]:
+def display(total: int, forecast: Forecast) -> Iterator[Lines]:
     """Give an observer for *total* cells, fit for where standard error goes."""
     if total == 0 or not sys.stderr.isatty() or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
-        yield Lines(total, sys.stderr)
+        yield Lines(total, forecast, sys.stderr)
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    shown = ("{task.fields[count]}", "{task.fields[rate]}", "{task.fields[left]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), *map(TextColumn, shown), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Live(total, sys.stderr, progress)
+        yield Live(total, forecast, sys.stderr, progress)

@@ -18,6 +18,7 @@ from compute.engine.code import Code
 from compute.engine.plan import Plan, Planner
 from compute.engine.store import Store
 from compute.errors import UsageError, unknown
+from compute.forecast import Forecast
 from compute.study import Rows, Study
 
 MARKER = "mkdocs.yml"
@@ -118,6 +119,11 @@ class Session:
             opened.study.check(opened.config)
         self.store.sweep()
         return Build(plan, planner, executors.local(min(jobs, len(plan.to_run))), observer).run()
+
+    def forecast(self, plan: Plan, jobs: int) -> Forecast:
+        """Return what is known of the time that a plan will take."""
+        history = self.store.all() if plan.to_run else ()
+        return Forecast([step.cell for step in plan.to_run], history, width=jobs)
 
     def write_pages(self, results: Results) -> int:
         """Write the pages whose inputs changed; return how many files were written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any, Protocol
 
@@ -60,6 +61,8 @@ class Processes:
     def _started(self) -> Any:
         from joblib.externals.loky import get_reusable_executor
 
+        # A worker that has grown is replaced by a new one between two tasks: nothing that a user should hear of.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         environment = {**ONE_THREAD, "TOKENIZERS_PARALLELISM": "false"}
         return get_reusable_executor(max_workers=self.width, timeout=None, env=environment)
 
