@@ -70,9 +70,7 @@ def read(locale: str) -> Phrases:
     return phrases
 
 
-def expand(
-    locale: str, *, seed: int, train: int, dev: int, test: int, held_out: int = 0
-) -> list[dict[str, Any]]:
+def expand(locale: str, *, seed: int, train: int, dev: int, test: int, held_out: int = 0) -> list[dict[str, Any]]:
     """Fill the templates of *locale*: *train*, *dev* and *test* utterances for every intent.
 
     Rows carry MASSIVE's columns ``id, locale, partition, scenario, intent, utt`` and stand in the order of
@@ -148,9 +146,7 @@ def _lists(file: Path, part: str, data: Any) -> dict[str, tuple[str, ...]]:
 def _check_values(file: Path, phrases: Phrases) -> None:
     for slot, values in phrases.slots.items():
         if len(values) < FEWEST_VALUES:
-            raise UsageError(
-                f"{file.name}: slot {slot!r} has {len(values)} values, expected {FEWEST_VALUES} or more"
-            )
+            raise UsageError(f"{file.name}: slot {slot!r} has {len(values)} values, expected {FEWEST_VALUES} or more")
 
 
 def _check_templates(file: Path, phrases: Phrases) -> None:
@@ -203,10 +199,7 @@ def _shuffled(phrases: Phrases, template: int, text: str, ids: Iterator[int], se
     choices = product(*(range(len(phrases.slots[slot])) for slot in slots))
     numbered = [(next(ids), tuple(zip(slots, choice, strict=True))) for choice in choices]
     ranked = sorted((_rank(seed, number), number, values) for number, values in numbered)
-    return [
-        Combination(turn, rank, number, template, values)
-        for turn, (rank, number, values) in enumerate(ranked)
-    ]
+    return [Combination(turn, rank, number, template, values) for turn, (rank, number, values) in enumerate(ranked)]
 
 
 def _pools(intent: str, decks: Decks, seed: int, held_out: int) -> dict[str, list[Combination]]:
@@ -214,9 +207,7 @@ def _pools(intent: str, decks: Decks, seed: int, held_out: int) -> dict[str, lis
     if not held_out:
         return {partition: _pool(decks, {partition}) for partition in PARTITIONS}
     if not 2 <= held_out < len(decks):
-        raise UsageError(
-            f"{intent}: expected held_out to be 0, or from 2 to {len(decks) - 1}, found {held_out}"
-        )
+        raise UsageError(f"{intent}: expected held_out to be 0, or from 2 to {len(decks) - 1}, found {held_out}")
     order = sorted(decks, key=lambda deck: (len(deck[0].values) < 2, _rank(seed, intent, deck[0].template)))
     middle = held_out // 2
     chosen = {"train": order[held_out:], "dev": order[:middle], "test": order[middle:held_out]}
@@ -241,9 +232,7 @@ def _rank(seed: int, *what: object) -> str:
     return sha256("/".join(map(str, (seed, *what))).encode()).hexdigest()
 
 
-def _row(
-    locale: str, partition: str, intent: str, phrases: Phrases, combination: Combination
-) -> dict[str, Any]:
+def _row(locale: str, partition: str, intent: str, phrases: Phrases, combination: Combination) -> dict[str, Any]:
     values = {slot: phrases.slots[slot][index] for slot, index in combination.values}
     scenario, name = intent.split("/")
     return {

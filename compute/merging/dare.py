@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def dare(
-    task_vectors: Mapping[str, Tensor], *, drop_rate: float, seed: int, source: str
-) -> dict[str, Tensor]:
+def dare(task_vectors: Mapping[str, Tensor], *, drop_rate: float, seed: int, source: str) -> dict[str, Tensor]:
     """Drop each entry of the task vectors of *source*, by tensor name, with probability *drop_rate*.
 
     What is kept is divided by 1 - drop_rate (Yu et al. 2024, https://arxiv.org/abs/2311.03099). Its density,

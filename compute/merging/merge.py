@@ -128,17 +128,11 @@ def _check_fits(base: StateDict, expert: StateDict, name: str) -> None:
         found = expert[tensor]
         if found.shape != expected.shape:
             shapes = f"{tuple(found.shape)}, in the base model {tuple(expected.shape)}"
-            raise UsageError(
-                f"tensor {tensor} of expert {name} has shape {shapes}: are both of one architecture?"
-            )
+            raise UsageError(f"tensor {tensor} of expert {name} has shape {shapes}: are both of one architecture?")
         if found.is_floating_point() != expected.is_floating_point():
-            raise UsageError(
-                f"tensor {tensor} of expert {name} is {found.dtype}, in the base {expected.dtype}"
-            )
+            raise UsageError(f"tensor {tensor} of expert {name} is {found.dtype}, in the base {expected.dtype}")
         if not expected.is_floating_point() and not torch.equal(found.to(expected), expected):
-            raise UsageError(
-                f"tensor {tensor} of expert {name} is not floating and differs from the base model's"
-            )
+            raise UsageError(f"tensor {tensor} of expert {name} is not floating and differs from the base model's")
 
 
 def _some(names: list[str]) -> str:

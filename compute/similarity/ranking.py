@@ -25,9 +25,7 @@ def check_request(similarity: NDArray[np.float64], target: int, candidates: Sequ
     if k < 1:
         raise ValueError(f"k must be at least 1 source, not {k}")
     if k > len(candidates):
-        raise ValueError(
-            f"cannot choose {k} sources from {len(candidates)} candidates: lower k or add locales"
-        )
+        raise ValueError(f"cannot choose {k} sources from {len(candidates)} candidates: lower k or add locales")
 
 
 def best(candidates: Sequence[int], k: int, *scores: NDArray[np.float64]) -> list[int]:

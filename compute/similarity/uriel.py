@@ -84,9 +84,7 @@ def _data_file() -> Path:
         # Not by find_spec: lang2vec also installs a script lang2vec.py, which console scripts find first.
         installed = distribution("lang2vec")
     except PackageNotFoundError:
-        raise UsageError(
-            "URIEL is read from lang2vec, which is missing: pip install lang2vec==1.1.2"
-        ) from None
+        raise UsageError("URIEL is read from lang2vec, which is missing: pip install lang2vec==1.1.2") from None
     return Path(str(installed.locate_file("lang2vec/data/feature_predictions.npz")))
 
 

@@ -87,9 +87,7 @@ def test_the_reference_is_large_enough() -> None:
 @every_locale
 def test_every_slot_is_used(locale: str) -> None:
     phrases = read(locale)
-    used = {
-        name for templates in phrases.intents.values() for text in templates for name in placeholders(text)
-    }
+    used = {name for templates in phrases.intents.values() for text in templates for name in placeholders(text)}
     assert used == set(phrases.slots)
 
 
@@ -106,11 +104,7 @@ def test_no_placeholder_is_left(locale: str) -> None:
 
 @every_locale
 def test_texts_are_lower_case_trimmed_and_composed(locale: str) -> None:
-    wrong = [
-        text
-        for text in pieces(locale)
-        if text != unicodedata.normalize("NFC", " ".join(text.lower().split()))
-    ]
+    wrong = [text for text in pieces(locale) if text != unicodedata.normalize("NFC", " ".join(text.lower().split()))]
     assert wrong == []
 
 
@@ -141,11 +135,7 @@ def test_equal_ids_hold_equal_slot_values(locale: str) -> None:
     pairs = 0
     for row in drawn(locale):
         if row["intent"] == "lists_remove":
-            (index,) = [
-                index
-                for index, value in enumerate(reference.slots["list_from"])
-                if value in theirs[row["id"]]
-            ]
+            (index,) = [index for index, value in enumerate(reference.slots["list_from"]) if value in theirs[row["id"]]]
             assert phrases.slots["list_from"][index] in row["utt"]
             pairs += 1
     assert pairs == 20
@@ -166,9 +156,7 @@ def test_rows_carry_the_columns_of_massive() -> None:
     held_out=st.sampled_from([0, 2, 4, 5]),
     test=st.integers(0, 40),
 )
-def test_partitions_have_their_sizes_and_share_nothing(
-    locale: str, seed: int, held_out: int, test: int
-) -> None:
+def test_partitions_have_their_sizes_and_share_nothing(locale: str, seed: int, held_out: int, test: int) -> None:
     rows = expand(locale, seed=seed, train=60, dev=20, test=test, held_out=held_out)
     intents = len(read(locale).intents)
     sizes = Counter(row["partition"] for row in rows)
@@ -178,9 +166,7 @@ def test_partitions_have_their_sizes_and_share_nothing(
 
 @few_examples
 @given(seed=st.integers(0, 10**6), held_out=st.sampled_from([0, 4]))
-def test_asking_for_more_of_one_partition_leaves_the_others_and_only_appends(
-    seed: int, held_out: int
-) -> None:
+def test_asking_for_more_of_one_partition_leaves_the_others_and_only_appends(seed: int, held_out: int) -> None:
     few = expand("en-US", seed=seed, train=5, dev=4, test=6, held_out=held_out)
     many = expand("en-US", seed=seed, train=50, dev=4, test=6, held_out=held_out)
 
@@ -334,9 +320,7 @@ def test_an_unknown_locale_is_refused_with_the_nearest_names() -> None:
 
 def test_a_text_that_two_intents_share_is_refused(folder: Path) -> None:
     write(folder, "en-US", changed("intents", alarm__alarm_query=["no {date}"]))
-    with pytest.raises(
-        UsageError, match=r"'no on day .' is both alarm_remove .id .* and alarm_query .id .*reword"
-    ):
+    with pytest.raises(UsageError, match=r"'no on day .' is both alarm_remove .id .* and alarm_query .id .*reword"):
         expand("en-US", seed=0, train=5, dev=2, test=1)
 
 

@@ -31,9 +31,7 @@ def requests(draw: st.DrawFn) -> tuple[NDArray[np.float64], int, list[int]]:
 
 @DISCOVERED
 @given(request=requests())
-def test_coefficients_are_shares_of_one(
-    rule: str, request: tuple[NDArray[np.float64], int, list[int]]
-) -> None:
+def test_coefficients_are_shares_of_one(rule: str, request: tuple[NDArray[np.float64], int, list[int]]) -> None:
     matrix, target, sources = request
     coefficients = plugins.load("compute.merging.coefficients", rule)(matrix, target, sources)
     assert coefficients.shape == (len(sources),)

@@ -29,9 +29,7 @@ def test_the_mean_over_seeds_is_the_task_vector() -> None:
 
 @given(st.integers(0, 2**63 - 1), st.text(max_size=8), st.text(max_size=8))
 def test_the_same_seed_source_and_name_drop_the_same(seed: int, source: str, name: str) -> None:
-    first, second = (
-        dare({name: torch.ones(40)}, drop_rate=0.5, seed=seed, source=source)[name] for _ in range(2)
-    )
+    first, second = (dare({name: torch.ones(40)}, drop_rate=0.5, seed=seed, source=source)[name] for _ in range(2))
     assert torch.equal(first, second)
 
 

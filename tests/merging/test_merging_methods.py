@@ -94,9 +94,7 @@ def peft() -> ModuleType:
 
 
 @pytest.mark.parametrize("density", [0.1, 0.2, 0.5, 0.9])
-def test_ties_with_equal_coefficients_equals_pefts_with_weights_of_one(
-    peft: ModuleType, density: float
-) -> None:
+def test_ties_with_equal_coefficients_equals_pefts_with_weights_of_one(peft: ModuleType, density: float) -> None:
     task_vectors = random_task_vectors()
     theirs = peft.ties(list(task_vectors), torch.ones(4), density)
     assert torch.allclose(ties(task_vectors, torch.full((4,), 0.25), density=density), theirs, atol=1e-6)
@@ -151,9 +149,7 @@ def test_sources_may_be_permuted_with_their_coefficients(
 
 @DISCOVERED
 @given(merge=merges())
-def test_the_merged_task_vector_has_the_shape_and_type_of_one(
-    method: str, merge: tuple[Tensor, Tensor]
-) -> None:
+def test_the_merged_task_vector_has_the_shape_and_type_of_one(method: str, merge: tuple[Tensor, Tensor]) -> None:
     task_vectors, coefficients = merge
     for dtype in (torch.float32, torch.float64):
         combine = plugins.load("compute.merging.methods", method)
@@ -172,9 +168,7 @@ def test_experts_that_learnt_nothing_change_nothing(method: str, merge: tuple[Te
 
 @DISCOVERED
 @given(merge=merges())
-def test_equal_experts_merge_to_themselves_where_nothing_is_dropped(
-    method: str, merge: tuple[Tensor, Tensor]
-) -> None:
+def test_equal_experts_merge_to_themselves_where_nothing_is_dropped(method: str, merge: tuple[Tensor, Tensor]) -> None:
     task_vectors, coefficients = merge
     equal = task_vectors[:1].expand_as(task_vectors)
     combine = plugins.load("compute.merging.methods", method)

@@ -51,9 +51,7 @@ def test_the_result_has_the_names_order_shapes_and_types_of_the_base(method: str
     base = model(0, dtype)
     merged = merge(base, experts(), [0.5, 0.3, 0.2], method=method)
     assert list(merged) == list(base)
-    assert {n: (t.shape, t.dtype) for n, t in merged.items()} == {
-        n: (t.shape, t.dtype) for n, t in base.items()
-    }
+    assert {n: (t.shape, t.dtype) for n, t in merged.items()} == {n: (t.shape, t.dtype) for n, t in base.items()}
 
 
 @DISCOVERED
@@ -87,9 +85,7 @@ def test_inputs_are_left_alone_and_share_no_memory_with_the_result(method: str) 
         tensor.fill_(7)
     assert all(torch.equal(tensor, model(0)[name]) for name, tensor in base.items())
     assert all(
-        torch.equal(tensor, experts()[source][name])
-        for source in inputs
-        for name, tensor in inputs[source].items()
+        torch.equal(tensor, experts()[source][name]) for source in inputs for name, tensor in inputs[source].items()
     )
 
 

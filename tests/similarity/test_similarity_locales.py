@@ -33,9 +33,7 @@ def test_every_code_has_its_form() -> None:
 
 
 def test_the_macro_code_differs_for_the_macro_languages_alone() -> None:
-    differing = {
-        locale.macro: locale.iso639_3 for locale in LOCALES.values() if locale.macro != locale.iso639_3
-    }
+    differing = {locale.macro: locale.iso639_3 for locale in LOCALES.values() if locale.macro != locale.iso639_3}
     assert differing == {
         "ara": "arb",
         "aze": "azj",

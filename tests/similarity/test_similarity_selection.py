@@ -34,9 +34,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 def select(rule: str, request: Request) -> list[int]:
     matrix, target, candidates, k, seed = request
-    selected: list[int] = plugins.load("compute.similarity.selection", rule)(
-        matrix, target, candidates, k, seed=seed
-    )
+    selected: list[int] = plugins.load("compute.similarity.selection", rule)(matrix, target, candidates, k, seed=seed)
     return selected
 
 

@@ -69,9 +69,7 @@ def test_cosines_are_those_of_lang2vec(pair: tuple[str, str], expected: float) -
         ("fas", "pes", 0.986),
     ],
 )
-def test_macro_and_individual_languages_have_different_features(
-    first: str, second: str, expected: float
-) -> None:
+def test_macro_and_individual_languages_have_different_features(first: str, second: str, expected: float) -> None:
     one, other = uriel.vectors([first, second])
     assert one @ other / np.sqrt((one @ one) * (other @ other)) == pytest.approx(expected, abs=5e-4)
 

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from compute.similarity.ranking import best, check_request
 
 
-def top_k(
-    similarity: NDArray[np.float64], target: int, candidates: Sequence[int], k: int, *, seed: int
-) -> list[int]:
+def top_k(similarity: NDArray[np.float64], target: int, candidates: Sequence[int], k: int, *, seed: int) -> list[int]:
     """Choose the *k* candidates most similar to *target*, best first; the lower index wins a tie.
 
     *similarity* is [n, n], rows targets and columns sources. *candidates* leaves out the target where its
