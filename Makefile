@@ -20,6 +20,7 @@ lint: $(VENV)/test.stamp  ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 serve: $(VENV)/site.stamp  ## browse the site, also while editing
+	$(BIN)/python -m compute build --all
 	$(BIN)/mkdocs serve
 
 $(VENV)/site.stamp: pyproject.toml constraints.txt

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from project import Project
+from project import REPOSITORY, Project
 
 BUILD = ("build", "dare-source-selection")
 
@@ -55,6 +56,15 @@ def test_a_mistake_is_named_with_what_would_be_right(
 
 def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
     assert "mkdocs.yml" in refused(Project(tmp_path), "build", "--all")
+
+
+def test_yaml_that_does_not_parse_is_refused_with_its_line(project: Project) -> None:
+    shutil.copytree(REPOSITORY / "compute", project.root / "compute")
+    profile = project.root / "compute/studies/dare_source_selection/mini.yaml"
+    text = profile.read_text(encoding="utf-8").replace("seed: 0\n", "seed: 0\n  data: [\n")
+    profile.write_text(text, encoding="utf-8")
+    line = refused(project, *BUILD, PYTHONPATH=str(project.root), PYTHONDONTWRITEBYTECODE="1")
+    assert "mini.yaml, line 3" in line
 
 
 def test_a_data_file_that_lacks_a_column_is_refused_by_name(project: Project) -> None:

@@ -18,7 +18,7 @@ from compute.study import Column
 if TYPE_CHECKING:
     from compute.engine.build import Results
     from compute.engine.code import Code
-    from compute.engine.store import Store
+    from compute.engine.store import Failure, Store
     from compute.session import Opened
 
 
@@ -101,10 +101,15 @@ class StudyPage:
             "table": self.table,
             "chart": self.chart,
             "summary": self.summary(),
-            "failures": list(self.results.failures.values()),
+            "failures": self._failures(),
             "provenance": cells.overview(self.opened, self.results),
             "configuration": cells.configuration(self.opened),
         }
+
+    def _failures(self) -> list[Failure]:
+        """Return the failures among the study's own cells."""
+        failures = self.results.failures
+        return [failures[cell.key] for cell in self.opened.cells if cell.key in failures]
 
     def summary(self) -> dict[str, Any]:
         """Return what the index says of the study."""
@@ -118,6 +123,7 @@ class StudyPage:
             "profile": self.opened.profile,
             "cells": count,
             "fresh": fresh,
+            "state": "fresh" if fresh == count else "failed",
             "verdicts": {word: verdicts.count(word) for word in ("holds", "does not hold", "cannot be told")},
         }
 
