@@ -71,11 +71,10 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A chart of a study: a function from data frames, named like the results they come from."""
+class OfResults:
+    """A function of data frames, whose parameters name the results that it reads."""
 
-    function: Callable[..., altair.Chart]
-    caption: str
+    function: Callable[..., Any]
 
     @property
     def name(self) -> str:
@@ -86,6 +85,13 @@ class Figure:
     def needs(self) -> tuple[str, ...]:
         """The names of the results that the function reads."""
         return tuple(inspect.signature(self.function).parameters)
+
+
+@dataclass(frozen=True)
+class Figure(OfResults):
+    """A chart of a study."""
+
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -100,22 +106,11 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(OfResults):
     """A statement that can be checked, with the place in the source document that makes it."""
 
-    function: Callable[..., Evidence]
     sentence: str
     source: str
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return self.function.__name__
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The names of the results that the predicate reads."""
-        return tuple(inspect.signature(self.function).parameters)
 
 
 def figure(caption: str) -> Callable[[Callable[..., altair.Chart]], Figure]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from compute.engine.build import Results
 from compute.engine.cell import Cell
 from compute.engine.store import Store
-from compute.study import Rows
+from compute.study import OfResults, Rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -100,6 +100,6 @@ def _spread(name: str, value: Any) -> dict[str, Any]:
     return {f"{name}_{field}": item for field, item in plain.items()}
 
 
-def call(function: Callable[..., Any], needs: tuple[str, ...], results: Mapping[str, Assembled]) -> Any:
+def call(item: OfResults, results: Mapping[str, Assembled]) -> Any:
     """Call a figure or claim with the data frames that its parameters name."""
-    return function(**{name: results[name].frame for name in needs})
+    return item.function(**{name: results[name].frame for name in item.needs})

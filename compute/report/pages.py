@@ -141,7 +141,7 @@ class StudyPage:
         if any(item.frame.empty for item in needed):
             return "".join(map(self._boxes, needed))
         folder = self.written.folder / self.folder / "charts"
-        drawn = drawing.write(call(figure.function, figure.needs, self.assembled), folder, name)
+        drawn = drawing.write(call(figure, self.assembled), folder, name)
         for path in drawn.paths:
             self.written.add(path)
         shown = drawing.Figure(files=drawn, caption=figure.caption, base="charts/")

@@ -29,6 +29,6 @@ def judge(claim: Claim, assembled: Mapping[str, Assembled]) -> Judged:
     if absent:
         evidence = Evidence(None, "", f"{len(absent)} results that it needs are lacking")
     else:
-        evidence = call(claim.function, claim.needs, assembled)
+        evidence = call(claim, assembled)
     verdict = VERDICTS[evidence.holds]
     return Judged(claim.name, claim.sentence, claim.source, verdict, evidence.measured, evidence.why)

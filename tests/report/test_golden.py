@@ -11,6 +11,7 @@ from pathlib import Path
 
 import golden_study
 import pytest
+from engine_observer import Silent
 
 from compute.engine.build import Build
 from compute.engine.code import Code
@@ -20,7 +21,6 @@ from compute.engine.store import Store
 from compute.report import pages
 from compute.session import Opened
 from compute.study import wanted
-from engine_observer import Silent
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 REPOSITORY = Path(__file__).parents[2]
