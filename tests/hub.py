@@ -1,8 +1,8 @@
 """A hub on the loopback interface that serves a folder: models/ and datasets/, owner/name/revision/files.
 
 A revision's folder is named as in an address, `refs%2Fconvert%2Fparquet` for `refs/convert/parquet`; beside
-its name a revision answers to a commit hash made up from it. Clients run in a process of their own with
-`environment(...)`, because the libraries read the endpoint when they are imported.
+its name a revision answers to a commit hash, made up from it unless it is one. Clients run in a process of
+their own with `environment(...)`, because the libraries read the endpoint when they are imported.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def commit(folder: Path) -> str:
+    if re.fullmatch(r"[0-9a-f]{40}", folder.name):
+        return folder.name
     return hashlib.sha1(f"{folder.parent.parent.name}/{folder.parent.name}/{folder.name}".encode()).hexdigest()
 
 

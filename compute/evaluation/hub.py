@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from compute.errors import UsageError, unknown
-from compute.evaluation.rows import as_frame, checked, no_progress_bars
+from compute.evaluation.rows import checked, no_progress_bars, read
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -16,29 +18,47 @@ PARTITIONS = {"train": "train", "validation": "dev", "test": "test"}
 """The hub's splits, in MASSIVE's words."""
 
 WHOLE_NAMES = ("zh-CN", "zh-TW")
-"""Locales that are not named by their language alone where languages name the subsets."""
+"""Locales that are not named by their language alone where languages name the files."""
+
+FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
+"""What the datasets library calls the format of a file."""
+
+NAME = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
+"""A language or a locale, where a folder or a file is named by it."""
 
 
 def check(repo: str, revision: str, locales: Sequence[str]) -> None:
-    """Raise UsageError unless *repo* has *revision*, and in it every one of *locales*."""
-    with _named_errors(repo, revision):
-        subsets = _subsets(repo, revision)
-        for locale in locales:
-            if _subset(locale, subsets) is None:
-                _check_folder(repo, revision, locale, subsets)
+    """Raise UsageError unless *repo* has *revision*, and in it every one of *locales*.
+
+    Asks the hub only for what the local cache does not hold, so that what was loaded once is there offline.
+    """
+    cached = _cached(repo, revision)
+    if all(_is_whole(cached, locale) for locale in locales):
+        return
+    files = _listed(repo, revision)
+    known = {name for file in files for name in _names(file)}
+    for locale in locales:
+        if not known & set(_called(locale)):
+            raise UsageError(f"{repo}@{revision} has no such locale: {unknown('locale', locale, known)}")
 
 
 def load(repo: str, revision: str, locale: str) -> DataFrame:
-    """Load one locale: a subset named by language or locale, else the folder of that name."""
+    """Load the files of one locale: they or a folder of theirs are named by it or by its language."""
     import pandas
-    from datasets import load_dataset
+    from huggingface_hub import snapshot_download
 
+    check(repo, revision, [locale])
+    wanted = [pattern for name in _called(locale) for pattern in (f"{name}/*", f"*/{name}/*", f"*/{name}.*")]
     with _named_errors(repo, revision), no_progress_bars():
-        subset = _subset(locale, _subsets(repo, revision))
-        place: dict[str, Any] = {"name": subset} if subset else {"data_dir": locale}
-        splits = load_dataset(repo, revision=revision, **place)
-    frames = [_in_our_words(as_frame(splits[split]), split, locale) for split in PARTITIONS if split in splits]
-    return checked(pandas.concat(frames), locale, f"{repo}@{revision}")
+        folder = Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=wanted))
+    frames = [
+        _in_our_words(read(_format(path), path), _split(path.relative_to(folder).as_posix()), locale)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and set(_names(path.relative_to(folder).as_posix())) & set(_called(locale))
+    ]
+    rows = pandas.concat(frames)
+    order = rows["partition"].map(list(PARTITIONS.values()).index)
+    return checked(rows.iloc[order.argsort(kind="stable")], locale, f"{repo}@{revision}")
 
 
 def _in_our_words(frame: DataFrame, split: str, locale: str) -> DataFrame:
@@ -50,50 +70,69 @@ def _in_our_words(frame: DataFrame, split: str, locale: str) -> DataFrame:
     if "label_text" not in frame.columns:
         return frame
     frame = frame.rename(columns={"label_text": "intent", "text": "utt"})
-    spoken = frame["lang"].map(lambda found: locale if found in (locale, _language(locale)) else found)
+    spoken = frame["lang"].map(lambda found: locale if found in _called(locale) else found)
     scenarios = frame["intent"].str.split("_").str[0]
     return frame.assign(locale=spoken, partition=PARTITIONS[split], scenario=scenarios)
 
 
-def _language(locale: str) -> str:
-    return locale if locale in WHOLE_NAMES else locale.split("-")[0]
+def _called(locale: str) -> tuple[str, ...]:
+    """List what a locale's files may be called."""
+    return (locale,) if locale in WHOLE_NAMES else (locale, locale.split("-")[0])
 
 
-def _subset(locale: str, subsets: Sequence[str]) -> str | None:
-    return next((name for name in (locale, _language(locale)) if name in subsets), None)
+def _names(file: str) -> list[str]:
+    """List the languages and locales by which a data file or a folder of its is named."""
+    parts = [part.split(".")[0] for part in PurePosixPath(file).parts]
+    return [part for part in parts if NAME.fullmatch(part)] if _format(Path(file)) and _split(file) else []
 
 
-def _subsets(repo: str, revision: str) -> list[str]:
-    from datasets import get_dataset_config_names
-
-    return list(get_dataset_config_names(repo, revision=revision))
+def _format(path: Path) -> str:
+    return next((FORMATS[suffix] for suffix in path.suffixes if suffix in FORMATS), "")
 
 
-def _check_folder(repo: str, revision: str, locale: str, subsets: Sequence[str]) -> None:
+def _split(file: str) -> str:
+    return next((split for split in PARTITIONS if re.search(rf"\b{split}\b", file)), "")
+
+
+def _is_whole(files: Iterable[str], locale: str) -> bool:
+    """Say whether all splits of *locale* are among *files*."""
+    own = {_split(file) for file in files if set(_names(file)) & set(_called(locale))}
+    return own == PARTITIONS.keys()
+
+
+def _cached(repo: str, revision: str) -> list[str]:
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        folder = Path(snapshot_download(repo, repo_type="dataset", revision=revision, local_files_only=True))
+    except errors.IncompleteSnapshotError as error:
+        folder = Path(error.snapshot_path)
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError):
+        return []
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def _listed(repo: str, revision: str) -> list[str]:
     from huggingface_hub import HfApi
 
-    files = HfApi().list_repo_files(repo, revision=revision, repo_type="dataset")
-    folders = {file.split("/")[0] for file in files if file.endswith(".parquet")}
-    if locale not in folders:
-        known = folders if subsets == ["default"] else subsets
-        raise UsageError(f"{repo}@{revision} has no such locale: {unknown('locale', locale, known)}")
+    with _named_errors(repo, revision):
+        return list(HfApi().list_repo_files(repo, repo_type="dataset", revision=revision))
 
 
 @contextmanager
 def _named_errors(repo: str, revision: str) -> Iterator[None]:
-    """Turn what the libraries raise for a wrong name or a missing network into one clear sentence."""
-    from datasets.exceptions import DatasetNotFoundError
-    from huggingface_hub.errors import HfHubHTTPError
+    """Turn what the library raises for a wrong name or a missing network into one clear sentence."""
+    from huggingface_hub import errors
 
     try:
         yield
-    except DatasetNotFoundError as error:
-        if "evision" in str(error):
-            raise UsageError(f"data set {repo!r} has no revision {revision!r}: check the commit") from None
+    except errors.RepositoryNotFoundError:
         raise UsageError(
             f"no data set {repo!r} on the hub: check the name, or log in if it is private; local data is"
             f" given as a .parquet file or a folder of .jsonl files"
         ) from None
-    except (ConnectionError, HfHubHTTPError) as error:
+    except errors.RevisionNotFoundError:
+        raise UsageError(f"data set {repo!r} has no revision {revision!r}: check the commit") from None
+    except (errors.HTTPError, errors.HFValidationError, OSError) as error:
         first = str(error).strip().split("\n", 1)[0]
         raise UsageError(f"cannot fetch data set {repo!r} from the hub: {first}") from None

@@ -21,12 +21,12 @@ PARTITIONS = ("train", "dev", "test")
 def from_parquet(path: Path, locale: str) -> DataFrame:
     """Read the rows of *locale* from one Parquet file of all locales."""
     only = {"columns": list(COLUMNS), "filters": [("locale", "==", locale)]}
-    return _read("parquet", path, locale, **only)
+    return checked(read("parquet", path, **only), locale, str(path))
 
 
 def from_jsonl(path: Path, locale: str) -> DataFrame:
     """Read one locale's JSON lines."""
-    return _read("json", path, locale)
+    return checked(read("json", path), locale, str(path))
 
 
 def checked(frame: DataFrame, locale: str, where: str) -> DataFrame:
@@ -59,20 +59,25 @@ def as_frame(dataset: Dataset) -> DataFrame:
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """Keep the datasets library's own progress bars off the terminal."""
+    """Keep the progress bars of the datasets library and of the hub's off the terminal."""
     import datasets
+    from huggingface_hub import utils
 
-    hidden = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
+    shown = [library for library in (datasets, utils) if not library.are_progress_bars_disabled()]
+    for library in shown:
+        library.disable_progress_bars()
     try:
         yield
     finally:
-        if not hidden:
-            datasets.enable_progress_bars()
+        for library in shown:
+            library.enable_progress_bars()
 
 
-def _read(kind: str, path: Path, locale: str, **options: Any) -> DataFrame:
-    """Load through a cache of its own: the library's would be keyed on the path and outlive the run."""
+def read(kind: str, path: Path, **options: Any) -> DataFrame:
+    """Read one file in the datasets library's format *kind*, unchecked; UsageError when it cannot be read.
+
+    Its cache is one of its own: the library's would be keyed on the path and outlive the run.
+    """
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
 
@@ -81,7 +86,7 @@ def _read(kind: str, path: Path, locale: str, **options: Any) -> DataFrame:
             dataset = load_dataset(kind, data_files=str(path), split="train", cache_dir=cache, **options)
         except DatasetGenerationError as error:
             raise UsageError(f"cannot read {path}: {_root(error)}; mend or replace the file") from None
-        return checked(as_frame(dataset), locale, str(path))
+        return as_frame(dataset)
 
 
 def _whole_numbers(values: Series[Any]) -> Series[Any]:

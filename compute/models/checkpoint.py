@@ -59,7 +59,7 @@ class Checkpoint:
         config = AutoConfig.for_model(**self.config)
         kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
         self._check_names(kind, config)
-        with no_progress_bars():
+        with quiet():
             network: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=dict(self.tensors))
         return network.eval()
 
@@ -126,15 +126,17 @@ def digest(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 @contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Keep transformers' own progress bars off the terminal."""
+def quiet() -> Iterator[None]:
+    """Keep transformers' own progress bars and reports off the terminal."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compute.errors import UsageError
-from compute.models.checkpoint import Checkpoint, head_of, no_progress_bars, plain_config
+from compute.models.checkpoint import Checkpoint, head_of, plain_config, quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,15 +48,19 @@ def check_hub(repo: str, revision: str, subfolder: str | None = None) -> None:
         ) from None
     except errors.RevisionNotFoundError:
         raise UsageError(f"model repository {repo!r} has no revision {revision!r}: check the commit") from None
+    except errors.LocalEntryNotFoundError:
+        raise UsageError(
+            f"cannot reach the hub for {where!r}, and nothing of it is cached: check the network"
+        ) from None
     except errors.EntryNotFoundError:
         raise UsageError(f"no config.json in {where!r} at {revision!r}: check the subfolder") from None
-    except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
+    except (errors.HFValidationError, errors.HTTPError, OSError) as error:
         raise UsageError(f"cannot fetch {where!r} from the hub: {_first_line(error)}") from None
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write *checkpoint* as a folder that transformers' Auto classes open: safetensors, config, tokenizer."""
-    with no_progress_bars():
+    with quiet():
         checkpoint.network().save_pretrained(folder)
         _fast_tokenizer(checkpoint).save_pretrained(folder)
 
@@ -66,7 +70,7 @@ def _load(source: str, *, subfolder: str, revision: str | None) -> Checkpoint:
 
     places: dict[str, Any] = {"subfolder": subfolder, "revision": revision or "main"}
     config = AutoConfig.from_pretrained(source, **places)
-    with no_progress_bars():
+    with quiet():
         network, report = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, output_loading_info=True, weights_only=True, **places
         )

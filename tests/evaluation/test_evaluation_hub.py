@@ -13,6 +13,8 @@ HUB = runpy.run_path(str(Path(__file__).parents[1] / "hub.py"))
 BY_LANGUAGE = "mteb/amazon_massive_intent"
 BY_LOCALE = "AmazonScience/massive"
 TEXTS = {"de-DE": "weck mich um {} uhr", "sq-AL": "më zgjo në orën {}", "zh-CN": "{}点叫醒我"}
+NOWHERE = "http://127.0.0.1:9"
+OFFLINE = "import os; os.environ['HF_HUB_OFFLINE'] = '1'\n"
 SPLITS = {"train": "train", "validation": "dev", "test": "test"}
 
 
@@ -141,3 +143,29 @@ def test_what_the_hub_lacks_is_named_before_anything_runs(endpoint: str, home: P
     assert "'mteb/amazon_massive_intent' has no revision '0123456'" in revision
     assert "unknown locale 'da-DK'" in language
     assert "unknown locale 'sq-AK': did you mean sq-AL?" in locale
+
+
+def test_what_was_loaded_once_is_there_offline(endpoint: str, tmp_path: Path) -> None:
+    for repo in (BY_LANGUAGE, BY_LOCALE):
+        code = LOAD.format(repo=repo, locales=["de-DE", "zh-CN"])
+        online = HUB["run"](code, endpoint, tmp_path)
+
+        assert HUB["run"](OFFLINE + code, endpoint, tmp_path) == online
+
+
+def test_a_hub_out_of_reach_is_a_clear_sentence_and_no_traceback(endpoint: str, tmp_path: Path) -> None:
+    code = COMPLAINTS.format(wrong=[(BY_LANGUAGE, "de-DE"), (BY_LOCALE, "de-DE")])
+
+    for complaint in HUB["run"](OFFLINE + code, endpoint, tmp_path):
+        assert complaint.startswith("cannot fetch data set")
+        assert "offline mode is enabled" in complaint
+
+
+@pytest.mark.slow
+def test_a_hub_that_refuses_to_answer_is_a_clear_sentence_too(tmp_path: Path) -> None:
+    """The library tries again for some twenty seconds."""
+    code = COMPLAINTS.format(wrong=[(BY_LANGUAGE, "de-DE")])
+
+    (complaint,) = HUB["run"](code, NOWHERE, tmp_path)
+
+    assert complaint.startswith("cannot fetch data set")

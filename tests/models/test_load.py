@@ -140,6 +140,20 @@ print(json.dumps(found))
     assert "'no name'" in name
 
 
+def test_a_hub_out_of_reach_is_not_taken_for_a_missing_file(tmp_path: Path) -> None:
+    code = f"""
+import json, os
+os.environ["HF_HUB_OFFLINE"] = "1"
+from compute.errors import UsageError
+from compute.models import load
+try:
+    load.check_hub({REPO!r}, "main", {SUBFOLDER!r})
+except UsageError as error:
+    print(json.dumps(str(error)))
+"""
+    assert "cannot reach the hub" in str(HUB["run"](code, "http://127.0.0.1:9", tmp_path))
+
+
 def drop(folder: Path, prefix: str) -> None:
     """Rewrite the weights of *folder* without those whose names begin with *prefix*."""
     path = folder / "model.safetensors"
