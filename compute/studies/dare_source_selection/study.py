@@ -45,6 +45,8 @@ class Config:
     """Sources a merge."""
     density: Density = 0.2
     """Share of each task vector that TIES keeps (the document's k)."""
+    scale: Annotated[float, Field(gt=0)] = 1.2
+    """Of task arithmetic, whose coefficients sum to one: at 1 it would be the average."""
     drop_rate: DropRate = 0.9
     draws: Count = 3
     """Repetitions of what is random: DARE's masks, random sources."""
@@ -87,6 +89,10 @@ class Design:
             "uriel": similarities.uriel(PREDECESSOR_LOCALES, "macro"),
             "real": similarities.real(self.transfer),
         }
+
+    @property
+    def _options(self) -> dict[str, dict[str, float]]:
+        return {"ties": {"density": self.config.density}, "task_arithmetic": {"scale": self.config.scale}}
 
     @property
     def transfer(self) -> dict[str, dict[str, Cell]]:
@@ -136,7 +142,7 @@ class Design:
             sources,
             self.weights(similarity, rule, target, sources),
             method,
-            {"density": self.config.density} if method == "ties" else {},
+            self._options.get(method, {}),
             drop_rate,
             self.config.seed,
             draw,
