@@ -111,11 +111,9 @@ def _compute(session: Session, planner: Planner, plan: Plan, device: str, jobs: 
 
 
 def _summary(plan: Plan, results: Results) -> str:
-    broken = len(results.failures) + len(results.blocked)
-    return (
-        f"{len(plan.steps)} cells: {len(plan.to_run) - broken} computed, {len(plan.steps) - len(plan.to_run)} fresh, "
-        f"{len(results.failures)} failed, {len(results.blocked)} blocked"
-    )
+    computed, failed, blocked = len(results.computed), len(results.failures), len(results.blocked)
+    fresh = len(plan.steps) - computed - failed - blocked
+    return f"{len(plan.steps)} cells: {computed} computed, {fresh} fresh, {failed} failed, {blocked} blocked"
 
 
 def _exit_for(results: Results) -> None:

@@ -15,7 +15,7 @@ from compute.engine.store import Failure
 from compute.forecast import Forecast, duration
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
 
 
 class Lines:
@@ -88,9 +88,15 @@ def display(total: int, forecast: Forecast) -> Iterator[Lines]:
         yield Lines(total, forecast, sys.stderr)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress
+
+    with Progress(*columns(), console=Console(stderr=True), transient=True) as progress:
+        yield Live(total, forecast, sys.stderr, progress)
+
+
+def columns() -> list[ProgressColumn]:
+    """Return the columns of the live display."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
     shown = ("{task.fields[count]}", "{task.fields[rate]}", "{task.fields[left]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), *map(TextColumn, shown), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Live(total, forecast, sys.stderr, progress)
+    return [TextColumn("{task.description}"), BarColumn(), *map(TextColumn, shown), TimeElapsedColumn()]

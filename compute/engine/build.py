@@ -40,6 +40,8 @@ class Results:
     records: dict[str, Record] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     blocked: dict[str, Cell] = field(default_factory=dict)
+    computed: set[str] = field(default_factory=set)
+    """Keys of the cells that ran to their end now, rather than earlier."""
 
     def state(self, cell: Cell) -> str:
         """Say whether *cell* is fresh, failed, blocked or missing."""
@@ -145,6 +147,7 @@ class Build:
             self.observer.failed(cell, outcome)
         else:
             self.results.records[cell.key] = outcome
+            self.results.computed.add(cell.key)
             self.observer.finished(cell, outcome)
 
     def _mend(self, cell: Cell) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import warnings
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any, Protocol
@@ -64,7 +66,9 @@ class Processes:
         # A worker that has grown is replaced by a new one between two tasks: nothing that a user should hear of.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         environment = {**ONE_THREAD, "TOKENIZERS_PARALLELISM": "false"}
-        return get_reusable_executor(max_workers=self.width, timeout=None, env=environment)
+        return get_reusable_executor(
+            max_workers=self.width, timeout=None, env=environment, initializer=_end_with, initargs=(os.getpid(),)
+        )
 
     def submit(self, task: Task) -> Future[Outcome]:
         """Queue the task for a worker; where one has died, all are started anew."""
@@ -78,6 +82,17 @@ class Processes:
     def close(self) -> None:
         """End the workers, also in the middle of a task."""
         self._pool.shutdown(wait=True, kill_workers=True)
+
+
+def _end_with(parent: int) -> None:
+    """End this worker soon after its parent: one that was killed could not tell it to."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def local(jobs: int) -> Executor:
