@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ TINY = {
 """Changes of the mini profile that make a build take seconds; the models learn nothing."""
 
 CHANGES = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
+
+
+def hear_interrupts() -> None:
+    """Let a child process hear SIGINT, which those started in the background of a shell ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from project import CHANGES, REPOSITORY, Project
+from project import CHANGES, REPOSITORY, Project, hear_interrupts
 
 BUILD = ["build", "dare-source-selection", "--jobs", "2"]
 
@@ -33,6 +33,7 @@ def started(project: Project, *, until: int) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_interrupts,
     )
     deadline = time.monotonic() + 120
     while len(records(project)) < until:

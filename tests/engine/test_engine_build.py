@@ -35,6 +35,7 @@ from cells_for_tests import (
     unkeepable,
 )
 from engine_helpers import Builder, Diary, Package
+from project import hear_interrupts
 
 from compute.engine.build import Build, Results
 from compute.engine.cell import Cell, cell
@@ -409,7 +410,12 @@ def test_an_interrupt_ends_the_workers_at_once(store: Store, log: str) -> None:
     command = [sys.executable, "-c", dedent(INTERRUPTED), str(store.root), log]
     environment = {**os.environ, "PYTHONPATH": folders}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
     ) as running:
         until = time.monotonic() + 50
         while len(workers := ran_so_far(log)) < 2 and time.monotonic() < until:
