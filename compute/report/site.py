@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from compute.engine import files
 from compute.engine.build import Results
 from compute.engine.keys import hashed
 from compute.engine.record import readable
+from compute.engine.versions import version
 
 if TYPE_CHECKING:
     from compute.engine.code import Code
