@@ -60,6 +60,19 @@ def goal(system: Evaluation, rivals: Mapping[str, Evaluation], seed: int) -> dic
     }
 
 
+@cell(label="{target}")
+def ranked(target: str, rivals: Mapping[str, Evaluation], count: int) -> list[str]:
+    """Name the *count* best of the *rivals* on *target*, best first; where several tie, in their order."""
+    return sorted(rivals, key=lambda name: -rivals[name]["accuracy"])[:count]
+
+
+@cell(label="{target}")
+def best(target: str, rivals: Mapping[str, Evaluation]) -> dict[str, float]:
+    """Return the accuracy on *target* of the best of its *rivals*, with its interval."""
+    found = max(rivals.values(), key=lambda item: item["accuracy"])
+    return {name: found[name] for name in ("accuracy", "low", "high")}
+
+
 @cell(label="{what}")
 def pooled_difference(what: str, a: Sequence[Evaluation], b: Sequence[Evaluation], seed: int) -> dict[str, float]:
     """Compare two lists of systems pair by pair, all their utterances pooled; *what* names the comparison."""

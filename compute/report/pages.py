@@ -77,7 +77,7 @@ class StudyPage:
         assembler = Assembler(store, results)
         self.assembled = {name: assembler.assemble(rows) for name, rows in opened.results.items()}
         self.published = opened.study.published()
-        self.claims = {item.name: judge(item, self.assembled) for item in opened.study.claims}
+        self.claims = {item.name: judge(item, self.assembled, opened.study.tables) for item in opened.study.claims}
 
     @cached_property
     def _macros(self) -> Any:

@@ -31,7 +31,7 @@ def write(root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Op
     they were is not even looked at.
     """
     manifest = Manifest(root, cache / "index" / "pages.json")
-    common = [files.digest(path) for path in _sources(root)] + [version(name) for name in LIBRARIES]
+    common = [files.digest(path) for path in _sources(root)] + [version(name) or "" for name in LIBRARIES]
     wanted = {item.study.slug: _digest(item, results, common) for item in opened}
     stale = [item for item in opened if not manifest.fresh(item.study.slug, wanted[item.study.slug])]
     count = 0

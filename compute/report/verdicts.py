@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from compute.report.assemble import Assembled, call
-from compute.study import Claim, Evidence
+from compute.study import Claim, Evidence, Table
 
 VERDICTS = {True: "holds", False: "does not hold", None: "cannot be told"}
 
@@ -21,14 +21,17 @@ class Judged:
     verdict: str
     measured: str
     why: str
+    href: str
+    """The table with the numbers that decided, on the same page; empty if none shows them."""
 
 
-def judge(claim: Claim, assembled: Mapping[str, Assembled]) -> Judged:
-    """Judge a claim; results that are lacking leave it open."""
+def judge(claim: Claim, assembled: Mapping[str, Assembled], tables: Sequence[Table]) -> Judged:
+    """Judge a claim; results that are lacking leave it open. *tables* are those of the page."""
     absent = [item for name in claim.needs for item in assembled[name].absent]
     if absent:
         evidence = Evidence(None, "", f"{len(absent)} results that it needs are lacking")
     else:
         evidence = call(claim, assembled)
     verdict = VERDICTS[evidence.holds]
-    return Judged(claim.name, claim.sentence, claim.source, verdict, evidence.measured, evidence.why)
+    href = next((f"#table-{table.name}" for table in tables if table.rows in claim.needs), "")
+    return Judged(claim.name, claim.sentence, claim.source, verdict, evidence.measured, evidence.why, href)

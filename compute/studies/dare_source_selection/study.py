@@ -199,6 +199,8 @@ def _primary(design: Design) -> Iterator[Row]:
             "sources": design.chosen(similarity, "sinkhorn", lead),
             **_outcome(design, lead, design.merge(similarity, "sinkhorn", lead)),
         }
+    rivals = design.rivals(lead)
+    yield {"system": "best source", "sources": measure.ranked(lead, rivals, 1), "score": measure.best(lead, rivals)}
 
 
 def _selected(design: Design, similarity: str, rule: str, target: str, draw: int = 0) -> dict[str, object]:
