@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from compute.engine.files import write_atomically
+from compute.engine.files import stamp, write_atomically
 from compute.errors import UsageError
 from compute.report import palette
 
@@ -97,8 +97,11 @@ def write_manifest(path: Path, manifest: Mapping[str, str]) -> bool:
     return write_if_changed(path, json.dumps(dict(sorted(manifest.items())), indent=0) + "\n")
 
 
-def copy_assets(root: Path) -> list[Path]:
-    """Bring ``docs/assets`` up to date: our own files, the colours, the Vega library; return all of them."""
+def copy_assets(root: Path) -> dict[Path, bool]:
+    """Bring ``docs/assets`` up to date: our own files, the colours, the Vega library.
+
+    Returns all of them, and of each whether it was written.
+    """
     source, target = root / "templates" / "assets", root / "docs" / "assets"
     content = {
         path.relative_to(source).as_posix(): path.read_bytes()
@@ -106,9 +109,10 @@ def copy_assets(root: Path) -> list[Path]:
         if path.is_file() and not path.name.startswith(".")
     }
     content |= {"palette.css": palette.css().encode(), "chart-config.json": palette.live_config().encode()}
-    for name, data in content.items():
-        write_if_changed(target / name, data)
-    return [*(target / name for name in content), vega_bundle(target)]
+    done = {target / name: write_if_changed(target / name, data) for name, data in content.items()}
+    vega = target / "vega.js"
+    before = stamp(vega) if vega.exists() else None
+    return {**done, vega_bundle(target): before != stamp(vega)}
 
 
 def vega_bundle(folder: Path) -> Path:

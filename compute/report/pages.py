@@ -59,7 +59,8 @@ def write_frame(root: Path, summaries: Mapping[str, Any], former: Mapping[str, s
     changed = int(written.write("studies/index.md", index))
     for name, text in reference.pages(root).items():
         changed += written.write(f"reference/{name}", text)
-    for path in generated.copy_assets(root):
+    for path, fresh in generated.copy_assets(root).items():
+        changed += fresh
         written.add(path)
     return Outcome(changed + len(written.remove_stale()), written.manifest, {})
 
