@@ -11,12 +11,8 @@ from pathlib import Path
 
 import pytest
 from engine_helpers import Builder, Package
-from hypothesis import settings
 
 from compute.engine.store import Store
-
-settings.register_profile("engine", deadline=None, max_examples=60)
-settings.load_profile("engine")
 
 
 @pytest.fixture
