@@ -84,6 +84,8 @@ def test_an_index_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
     remembered = Remembered(tmp_path / "file" / "index.json")
     remembered.of(aged(tmp_path / "a", "one"), Work())
     remembered.save()
+    assert (tmp_path / "file").is_file()
+    assert remembered.of(tmp_path / "a", Work()) == "ONE"
 
 
 def test_the_digest_of_an_input_is_that_of_its_bytes(tmp_path: Path) -> None:

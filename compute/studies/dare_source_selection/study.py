@@ -2,160 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from compute.cells import evaluation as measure
 from compute.cells import similarity as similarities
-from compute.cells.models import merged
-from compute.cells.similarity import Scope
-from compute.cells.zoo import Zoo, zoo
 from compute.cells.zoo import check as check_models
 from compute.engine.cell import Cell
-from compute.errors import UsageError
-from compute.evaluation import sources
-from compute.locales import PREDECESSOR_LOCALES
-from compute.settings import Count, Density, DropRate, LocaleCode, Method, Models, PhrasebookSize
 from compute.studies.dare_source_selection import claims, figures, published, tables
+from compute.studies.dare_source_selection.config import Config, data_source
+from compute.studies.dare_source_selection.design import RULES, Design
 from compute.study import Row, Rows, Study
-
-RULES = (("uriel", "sinkhorn"), ("uriel", "top_k"), ("real", "sinkhorn"), ("real", "top_k"))
-"""Similarity × selection rule; the document's own are those by Sinkhorn."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """What the study depends on."""
-
-    seed: int
-    data: str
-    """"phrasebook", a Parquet file or a folder of JSONL files in MASSIVE's columns, or org/name@revision."""
-    phrasebook: PhrasebookSize
-    locales: Annotated[tuple[LocaleCode, ...], Field(min_length=3)]
-    targets: Annotated[tuple[LocaleCode, ...], Field(min_length=1)]
-    lead: LocaleCode
-    """The target of the document's first table."""
-    models: Models
-    count: Annotated[int, Field(ge=2)] = 3
-    """Sources a merge."""
-    density: Density = 0.2
-    """Share of each task vector that TIES keeps (the document's k)."""
-    scale: Annotated[float, Field(gt=0)] = 1.2
-    """Of task arithmetic, whose coefficients sum to one: at 1 it would be the average."""
-    drop_rate: DropRate = 0.9
-    draws: Count = 3
-    """Repetitions of what is random: DARE's masks, random sources."""
-    methods: Annotated[tuple[Method, ...], Field(min_length=2)] = ("ties", "task_arithmetic", "average")
-    """The first is the document's."""
-
-    def __post_init__(self) -> None:
-        """Refuse a config whose parts do not fit each other."""
-        for locale in {*self.targets, self.lead}:
-            if locale not in self.locales:
-                raise UsageError(f"target {locale} is not among the locales: add it to `locales`")
-        if self.lead not in self.targets:
-            raise UsageError(f"lead {self.lead} is not among the targets: add it to `targets`")
-        known = [locale for locale in self.locales if locale in PREDECESSOR_LOCALES]
-        if self.count >= len(known):
-            raise UsageError(f"count {self.count}: {len(known)} locales leave {len(known) - 1} sources a target")
 
 
 def check(config: Config) -> None:
     """Refuse data and models that cannot be had, before anything runs."""
-    source(config).check(config.locales)
+    data_source(config).check(config.locales)
     check_models(config.models, config.locales)
-
-
-def source(config: Config) -> sources.Source:
-    """Return the data source that the config names."""
-    if config.data == "phrasebook":
-        return sources.PhrasebookData(config.seed, **dataclasses.asdict(config.phrasebook))
-    return sources.parse(config.data)
-
-
-class Design:
-    """The cells of the study, made on demand from one config; the same call is always the same cell."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self._measured: dict[tuple[str, str, str], Cell] = {}
-        self.zoo: Zoo = zoo(source(config), config.locales, config.models, seed=config.seed)
-        self.similarity: Mapping[str, Cell] = {
-            "uriel": similarities.uriel(PREDECESSOR_LOCALES, "macro"),
-            "real": similarities.real(self.transfer),
-        }
-
-    @property
-    def _options(self) -> dict[str, dict[str, float]]:
-        return {"ties": {"density": self.config.density}, "task_arithmetic": {"scale": self.config.scale}}
-
-    @property
-    def transfer(self) -> dict[str, dict[str, Cell]]:
-        """Every expert on the dev split of every locale: what REAL is read from."""
-        locales = self.config.locales
-        return {source: {target: self.zero_shot(source, target, "dev") for target in locales} for source in locales}
-
-    def zero_shot(self, source: str, target: str, split: str) -> Cell:
-        """Measure one expert on one locale."""
-        call = (source, target, split)
-        if call not in self._measured:
-            expert, corpus = self.zoo.experts[source], self.zoo.corpora[target]
-            self._measured[call] = measure.evaluation(expert, corpus, target, split)
-        return self._measured[call]
-
-    def rivals(self, target: str) -> dict[str, Cell]:
-        """Measure all other locales' experts on *target*: the zero-shot baselines."""
-        return {source: self.zero_shot(source, target, "test") for source in self.config.locales if source != target}
-
-    def chosen(self, similarity: str, rule: str, target: str, *, draw: int = 0, scope: Scope = "ExcTar") -> Cell:
-        """Choose sources for *target* from the study's locales."""
-        config, known = self.config, self.similarity[similarity]
-        return similarities.selection(known, config.locales, target, rule, scope, config.count, config.seed, draw)
-
-    def weights(self, similarity: str, rule: str, target: str, sources: Cell) -> Cell:
-        """Weigh chosen sources: by Sinkhorn where it chose them, as the document does, else by similarity."""
-        weighing = "sinkhorn" if rule == "sinkhorn" else "uniform" if rule == "random_k" else "similarity"
-        return similarities.coefficients(self.similarity[similarity], target, sources, weighing)
-
-    def merge(
-        self,
-        similarity: str,
-        rule: str,
-        target: str,
-        *,
-        method: str = "",
-        drop_rate: float = 0.0,
-        draw: int = 0,
-        scope: Scope = "ExcTar",
-    ) -> Cell:
-        """Choose, weigh, merge and measure on the test split of *target*."""
-        method = method or self.config.methods[0]
-        sources = self.chosen(similarity, rule, target, draw=draw if rule == "random_k" else 0, scope=scope)
-        model = merged(
-            self.zoo.base,
-            self.zoo.experts,
-            sources,
-            self.weights(similarity, rule, target, sources),
-            method,
-            self._options.get(method, {}),
-            drop_rate,
-            self.config.seed,
-            draw,
-        )
-        return measure.evaluation(model, self.zoo.corpora[target], target, "test")
-
-    def dare(self, rule: str, target: str, method: str) -> list[Cell]:
-        """Repeat a merge under DARE with other masks."""
-        rate = self.config.drop_rate
-        return [
-            self.merge("real", rule, target, method=method, drop_rate=rate, draw=draw)
-            for draw in range(self.config.draws)
-        ]
 
 
 def results(config: Config) -> dict[str, Rows | Cell]:
