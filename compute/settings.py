@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from compute import plugins
-from compute.locales import check
-from compute.models.recipes import Architecture, Finetuning, Pretraining
+from compute.models.recipes import Architecture, Finetuning, LocaleCode, Pretraining
 
-LocaleCode = Annotated[str, AfterValidator(check)]
+__all__ = ["Commit", "Count", "Density", "DropRate", "Hub", "LocaleCode", "Made", "Method", "Models", "PhrasebookSize"]
+
 Method = Annotated[str, AfterValidator(lambda name: plugins.check("compute.merging.methods", name))]
 Density = Annotated[float, Field(gt=0, le=1)]
 DropRate = Annotated[float, Field(ge=0, lt=1)]

@@ -30,6 +30,7 @@ def refused(project: Project, *arguments: str, **environment: str) -> str:
         (("build",), ["name the studies", "--all"]),
         ((*BUILD, "--profile", "minni"), ["unknown profile", "mini"]),
         ((*BUILD, "--set", "locales=sq-AL,de-DE,it-IT,sw-KA"), ["unknown locale", "sw-KE"]),
+        ((*BUILD, "--set", "models.pretraining.amounts.sw-KA=0.5"), ["unknown locale", "sw-KE"]),
         ((*BUILD, "--set", "densty=0.3"), ["unknown config key", "density"]),
         ((*BUILD, "--set", "models.finetuning.epoch=3"), ["unknown config key", "models.finetuning.epochs"]),
         ((*BUILD, "--set", "seed=high"), ["seed", "integer", '"high"']),

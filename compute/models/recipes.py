@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+
+from compute.locales import check
 
 Count = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+LocaleCode = Annotated[str, AfterValidator(check)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Pretraining:
     steps: Count
     batch: Count
     learning_rate: Rate
-    amounts: Mapping[str, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
+    amounts: Mapping[LocaleCode, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
     alignment: Annotated[float, Field(ge=0)] = 0.0
     word_dropout: Share = 0.0
 
