@@ -43,7 +43,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Hub:
-    """Models of the hub: `experts` and `subfolder` are patterns over {locale}.
+    """Finished models, of the hub or in folders: `experts` and `subfolder` are patterns over {locale}.
 
     `revisions` pins each repository to a commit; `python -m compute pin` writes them. `labels` names the
     classes of experts that call them LABEL_0, LABEL_1 and so on.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 
 import pytest
-from project import CHANGES, Project
+from project import CHANGES, REPOSITORY, Project
 
 STUDY = "dare-source-selection"
 HEAVY = ("torch", "pandas", "altair", "joblib", "transformers", "jinja2")
@@ -116,3 +117,16 @@ def test_a_failing_cell_blocks_only_its_dependents_and_the_page_says_so(project:
 def test_lists_are_for_people_and_programs(project: Project, what: str) -> None:
     assert project.run("list", what).stdout.strip()
     assert json.loads(project.run("list", what, "--json").stdout)
+
+
+def test_a_new_plugin_runs_nothing_and_is_on_its_reference_page(copied: Callable[[], Project]) -> None:
+    project = copied()
+    shutil.copytree(REPOSITORY / "compute", project.root / "compute")
+    here = {"PYTHONPATH": str(project.root)}
+    project.run("build", STUDY, tiny=True, **here)
+    folder = project.root / "compute/merging/methods"
+    code = (folder / "average.py").read_text(encoding="utf-8").replace("def average", "def middling")
+    (folder / "middling.py").write_text(code, encoding="utf-8")
+    done = project.run("build", STUDY, tiny=True, **here)
+    assert counted(done.stdout)["computed"] == 0
+    assert "### `middling`" in (project.root / "docs/reference/plugins.md").read_text(encoding="utf-8")

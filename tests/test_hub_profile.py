@@ -111,3 +111,21 @@ def test_a_missing_repository_is_refused_before_anything_runs(package: Project, 
     assert done.returncode == 2, done.stdout + done.stderr
     assert "nobody/expert" in done.stderr.strip().splitlines()[-1]
     assert package.files() == before
+
+
+def test_experts_in_folders_load_by_the_same_code_without_a_pin(package: Project, tmp_path: Path) -> None:
+    publish(tmp_path / "hub")
+    models = tmp_path / "hub/models"
+    folders = (
+        *("--set", f"models.base={models}/FacebookAI/xlm-roberta-base/main"),
+        *("--set", f"models.experts={models}/haryoaw/xlm-roberta-base_massive_k_{{locale}}/main"),
+    )
+    here = {"PYTHONPATH": str(package.root), "HF_HUB_OFFLINE": "1"}
+    done = package.run("build", STUDY, *SET, *folders, **here)
+    assert done.returncode == 0, done.stderr
+    moved = models.rename(tmp_path / "moved")
+    again = [part.replace(str(models), str(moved)) for part in folders]
+    assert " 0 computed" in package.run("build", STUDY, *SET, *again, **here).stdout, "a path is no part of a key"
+    gone = package.run("build", STUDY, *SET, *folders, **here)
+    assert gone.returncode == 2
+    assert "no model in" in gone.stderr

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from compute.engine.work import Handle
+    from compute.models.places import Place
     from compute.models.recipes import Architecture, Finetuning, Pretraining
 
 Tree = dict[str, Any]
@@ -63,17 +64,16 @@ def expert(base: Tree, corpus: DataFrame, finetuning: Finetuning, locale: str, s
 
 
 @cell(label="{name}", store=False, libraries=("transformers",))
-def from_hub(name: str, repo: str, revision: str, subfolder: str | None = None, labels: Sequence[str] = ()) -> Tree:
-    """Load a model from the hub, or the hub's local cache, at a pinned revision.
+def pretrained(name: str, place: Place, labels: Sequence[str] = ()) -> Tree:
+    """Load a model from the hub, its local cache or a folder.
 
     Classes that the model calls LABEL_0, LABEL_1 and so on get the names of *labels*, in that order.
     """
     from dataclasses import replace
 
     from compute.models.checkpoint import to_tree, with_labels
-    from compute.models.load import from_hub as load
 
-    found = load(repo, revision, subfolder)
+    found = place.load()
     nameless = all(label.startswith("LABEL_") for label in found.labels)
     if labels and nameless and len(labels) == len(found.labels):
         found = replace(found, config=with_labels(found.config, labels))

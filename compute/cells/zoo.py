@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from compute.cells import data, models
 from compute.engine.cell import Cell
 from compute.errors import UsageError
 from compute.evaluation.sources import Source
+from compute.models.places import FolderModel, HubModel, Place, is_folder
 from compute.settings import Hub, Made
 
 
@@ -35,38 +37,43 @@ def zoo(source: Source, locales: Sequence[str], recipe: Made | Hub, *, seed: int
 
 
 def _from_hub(corpora: Mapping[str, Cell], recipe: Hub) -> Zoo:
-    experts = {locale: _expert(recipe, locale) for locale in corpora}
-    body = models.from_hub("base", recipe.base, revision(recipe, recipe.base))
+    base, *places = _places(recipe, list(corpora))
+    experts = {
+        locale: models.pretrained(locale, place, recipe.labels) for locale, place in zip(corpora, places, strict=True)
+    }
+    body = models.pretrained("base", base)
     return Zoo(corpora, models.with_head_of(body, next(iter(experts.values()))), experts)
 
 
-def _expert(recipe: Hub, locale: str) -> Cell:
-    repo = recipe.experts.format(locale=locale)
-    subfolder = recipe.subfolder.format(locale=locale) if recipe.subfolder else None
-    return models.from_hub(locale, repo, revision(recipe, repo), subfolder, recipe.labels)
+def _places(recipe: Hub, locales: Sequence[str]) -> list[Place]:
+    """Say where the base and then the expert of each locale lies; UsageError for a repository without a commit."""
+    subfolders = [recipe.subfolder.format(locale=locale) if recipe.subfolder else None for locale in locales]
+    return [
+        FolderModel(Path(name).expanduser(), subfolder)
+        if is_folder(name)
+        else HubModel(name, _revision(recipe, name), subfolder)
+        for name, subfolder in zip(_names(recipe, locales), (None, *subfolders), strict=True)
+    ]
 
 
-def revision(recipe: Hub, repo: str) -> str:
-    """Return the pinned commit of *repo*; UsageError if there is none, for a branch may move."""
+def _names(recipe: Hub, locales: Sequence[str]) -> list[str]:
+    return [recipe.base, *(recipe.experts.format(locale=locale) for locale in locales)]
+
+
+def _revision(recipe: Hub, repo: str) -> str:
+    """Return the pinned commit of *repo*: a branch may move."""
     if repo not in recipe.revisions:
         raise UsageError(f"{repo}: no revision is pinned; run `python -m compute pin` while the hub can be reached")
     return recipe.revisions[repo]
 
 
 def check(recipe: Made | Hub, locales: Sequence[str]) -> None:
-    """Raise UsageError if a model of the hub cannot be had."""
+    """Raise UsageError if a finished model that the recipe names cannot be had."""
     if isinstance(recipe, Hub):
-        from compute.models.load import check_hub
-
-        check_hub(recipe.base, revision(recipe, recipe.base))
-        for locale in locales:
-            subfolder = recipe.subfolder.format(locale=locale) if recipe.subfolder else None
-            repo = recipe.experts.format(locale=locale)
-            check_hub(repo, revision(recipe, repo), subfolder)
+        for place in _places(recipe, locales):
+            place.check()
 
 
-def repositories(recipe: Made | Hub, locales: Sequence[str]) -> list[str]:
-    """List the hub repositories that a recipe needs."""
-    if isinstance(recipe, Made):
-        return []
-    return [recipe.base, *(recipe.experts.format(locale=locale) for locale in locales)]
+def repositories(recipe: Hub, locales: Sequence[str]) -> list[str]:
+    """List the hub repositories that a recipe needs; folders need no commit."""
+    return [name for name in _names(recipe, locales) if not is_folder(name)]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from compute.engine.files import stamp, write_atomically
-from compute.errors import UsageError
 from compute.report import palette
 
 _LICENCE = (
@@ -79,22 +77,6 @@ class Written:
         inside = path.resolve().is_relative_to(self.folder.resolve())
         name = os.path.relpath(path, self.folder).replace(os.sep, "/")
         return inside and path.is_file() and not path.is_symlink() and _digest(path) == self._former.get(name)
-
-
-def read_manifest(path: Path) -> dict[str, str]:
-    """Read the manifest that `write_manifest` wrote; a missing one is empty."""
-    if not path.is_file():
-        return {}
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{path} is not a list of generated files ({error}); delete it and build again") from error
-    return {str(name): str(digest) for name, digest in names.items()}
-
-
-def write_manifest(path: Path, manifest: Mapping[str, str]) -> bool:
-    """Write a manifest as JSON, and tell whether it changed."""
-    return write_if_changed(path, json.dumps(dict(sorted(manifest.items())), indent=0) + "\n")
 
 
 def copy_assets(root: Path) -> dict[Path, bool]:

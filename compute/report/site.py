@@ -58,16 +58,19 @@ def _digest(item: Opened, results: Results, common: list[str]) -> str:
         [cell.key, record.trace.id, record.digest] if (record := results.records.get(cell.key)) else [cell.key]
         for cell in item.cells
     ]
-    failures = [[failure.key, failure.attempts] for failure in results.failures.values()]
+    states = [[results.state(cell), getattr(results.failures.get(cell.key), "attempts", 0)] for cell in item.cells]
     own = [files.digest(path) for path in _files(item.study.folder)]
     config = json.dumps(readable(item.config), sort_keys=True, default=str)
-    return hashed(["page", item.profile, config, cells, failures, sorted(results.blocked), own, common])
+    return hashed(["page", item.profile, config, cells, states, own, common])
 
 
 def _sources(root: Path) -> list[Path]:
-    """List the files that every page depends on: templates, and the code that writes pages."""
-    here = Path(__file__).parent
-    return [*_files(root / "templates"), *_files(here), here.parent / "study.py"]
+    """List the files that every page depends on: templates, and the whole package.
+
+    Pages show the source of cells, and the reference every module and plug-in; comments and docstrings, which
+    make no cell run, are seen there.
+    """
+    return [*_files(root / "templates"), *_files(Path(__file__).parents[1])]
 
 
 def _files(folder: Path) -> list[Path]:

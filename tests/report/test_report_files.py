@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from compute.errors import UsageError
 from compute.report import files
-from compute.report.files import Written, read_manifest, vega_bundle, write_if_changed, write_manifest
+from compute.report.files import Written, vega_bundle, write_if_changed
 
 
 def age(path: Path) -> int:
@@ -93,21 +92,6 @@ def test_two_pages_of_one_name_are_refused(tmp_path: Path) -> None:
     written.write("page.md", "one")
     with pytest.raises(ValueError, match=r"page\.md was generated twice"):
         written.write("page.md", "two")
-
-
-def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "manifest.json"
-    assert read_manifest(path) == {}
-    assert write_manifest(path, {"b": "2", "a": "1"})
-    assert not write_manifest(path, {"a": "1", "b": "2"})
-    assert read_manifest(path) == {"a": "1", "b": "2"}
-
-
-def test_a_broken_manifest_is_named_with_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "manifest.json"
-    path.write_text("{", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"manifest\.json .* delete it and build again"):
-        read_manifest(path)
 
 
 @pytest.fixture
