@@ -31,6 +31,7 @@ class Explanation:
     """Why one cell will run, or that it will not."""
 
     step: Step
+    record: Record | None
     nearest: Record | None
     differences: tuple[Difference, ...]
 
@@ -47,8 +48,8 @@ class Explanation:
 
     def lines(self) -> Iterator[str]:
         """Say it in lines."""
-        if self.step.record:
-            yield f"{self.step.cell.name} is fresh: computed {self.step.record.when}"
+        if self.record:
+            yield f"{self.step.cell.name} is fresh: computed {self.record.when}"
             return
         yield f"{self.step.cell.name} will run"
         yield from (f"  {reason}" for reason in self.step.reasons)
@@ -60,13 +61,13 @@ class Explanation:
 def explanation(store: Store, step: Step) -> Explanation:
     """Explain a step: its reasons and, where no result of its key exists, the config values that differ."""
     if step.fresh or store.others(step.cell.key):
-        return Explanation(step, None, ())
+        return Explanation(step, store.record(step.stamp) if step.stamp else None, None, ())
     arguments = dict(_flat(readable(step.cell.arguments)))
     candidates = [(_differences(record, arguments), record) for record in store.all(step.cell.function.name)]
     if not candidates:
-        return Explanation(step, None, ())
+        return Explanation(step, None, None, ())
     differences, nearest = min(candidates, key=lambda item: (item[1].name != step.cell.name, len(item[0]), item[1].key))
-    return Explanation(step, nearest, tuple(differences))
+    return Explanation(step, None, nearest, tuple(differences))
 
 
 def _differences(record: Record, arguments: Mapping[str, Any]) -> list[Difference]:
@@ -89,7 +90,7 @@ def _flat(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
 
 def described(session: Session, step: Step) -> dict[str, Any]:
     """Return what there is to know of a cell as plain data."""
-    cell, record = step.cell, step.record
+    cell, record = step.cell, session.store.record(step.stamp) if step.stamp else None
     return {
         "cell": cell.name,
         "key": cell.key,

@@ -60,7 +60,8 @@ class Session:
         index = self.cache / "index"
         self._input_digests = files.remember_in(index / "inputs.json")
         self._sources = files.Remembered(index / "code.json")
-        self.store = Store(self.cache)
+        self._stamps = files.Remembered(index / "results.json")
+        self.store = Store(self.cache, self._stamps)
         self.code = Code(self._sources)
 
     @property
@@ -114,11 +115,14 @@ class Session:
     def compute(self, plan: Plan, planner: Planner, observer: Observer, jobs: int) -> Results:
         """Run what is not fresh, after the inputs were checked."""
         if not plan.to_run:
-            return fresh_results(plan)
+            return fresh_results(plan, self.store)
         for opened in self.opened:
             opened.study.check(opened.config)
         self.store.sweep()
-        return Build(plan, planner, executors.local(min(jobs, len(plan.to_run))), observer).run()
+        results = Build(plan, planner, executors.local(min(jobs, len(plan.to_run))), observer).run()
+        for stamp in results.records.stamps.values():
+            self.store.stamp(stamp.key, stamp.trace)  # remembered now, so that the next plan reads no record
+        return results
 
     def forecast(self, plan: Plan, jobs: int) -> Forecast:
         """Return what is known of the time that a plan will take."""
@@ -135,6 +139,7 @@ class Session:
         """Keep what was worked out for unchanged files."""
         self._input_digests.save()
         self._sources.save()
+        self._stamps.save()
 
 
 def _is_key(pattern: str, cell: Cell) -> bool:

@@ -45,7 +45,7 @@ class Made:
 class Hub:
     """Finished models, of the hub or in folders: `experts` and `subfolder` are patterns over {locale}.
 
-    `revisions` pins each repository to a commit; `python -m compute pin` writes them. `labels` names the
+    `revisions` pins each repository to a commit; `python -m compute lock` writes them. `labels` names the
     classes of experts that call them LABEL_0, LABEL_1 and so on.
     """
 

@@ -81,9 +81,9 @@ def test_unpinned_repositories_are_refused_then_pinned_then_computed(
     assert refused.returncode == 2
     assert "no revision is pinned" in refused.stderr
 
-    pinned = package.run("pin", STUDY, "--profile", "paper", **environment)
-    assert pinned.returncode == 2, "the profile names locales that this hub lacks"
-    assert "sw-KE" in pinned.stderr
+    locked = package.run("lock", STUDY, "--profile", "paper", **environment)
+    assert locked.returncode == 2, "the profile names locales that this hub lacks"
+    assert "sw-KE" in locked.stderr
 
     profile = package.root / "compute/studies/dare_source_selection/paper.yaml"
     text = profile.read_text(encoding="utf-8")
@@ -91,9 +91,9 @@ def test_unpinned_repositories_are_refused_then_pinned_then_computed(
     profile.write_text(
         f"{text[:start]}locales: [{', '.join(LOCALES)}]\ntargets: [sq-AL]\n{text[end:]}", encoding="utf-8"
     )
-    pinned = package.run("pin", STUDY, "--profile", "paper", **environment)
-    assert pinned.returncode == 0, pinned.stderr
-    assert "5 repositories pinned" in pinned.stdout
+    locked = package.run("lock", STUDY, "--profile", "paper", **environment)
+    assert locked.returncode == 0, locked.stderr
+    assert "5 repositories pinned" in locked.stdout
 
     done = package.run("build", STUDY, *SET, **environment)
     assert done.returncode == 0, done.stderr + done.stdout

@@ -63,7 +63,7 @@ def _names(recipe: Hub, locales: Sequence[str]) -> list[str]:
 def _revision(recipe: Hub, repo: str) -> str:
     """Return the pinned commit of *repo*: a branch may move."""
     if repo not in recipe.revisions:
-        raise UsageError(f"{repo}: no revision is pinned; run `python -m compute pin` while the hub can be reached")
+        raise UsageError(f"{repo}: no revision is pinned; run `python -m compute lock` while the hub can be reached")
     return recipe.revisions[repo]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, MutableMapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,7 +11,7 @@ from compute.engine.cell import Cell
 from compute.engine.executors import Executor, Outcome
 from compute.engine.plan import Plan, Planner
 from compute.engine.record import Record
-from compute.engine.store import DamagedResult, Failure
+from compute.engine.store import DamagedResult, Failure, Stamp, Store
 from compute.engine.work import Task, failure
 
 
@@ -33,11 +34,43 @@ class Observer(Protocol):
         """A cell cannot run, for an input failed or is blocked."""
 
 
+class Records(MutableMapping[str, Record]):
+    """The records of results by key, each read when it is first asked for: a plan needs no more than the stamps."""
+
+    def __init__(self, store: Store, stamps: Mapping[str, Stamp]) -> None:
+        self.stamps = dict(stamps)
+        self._store = store
+        self._read: dict[str, Record] = {}
+
+    def __getitem__(self, key: str) -> Record:
+        """Return a record; KeyError for none, DamagedResult if it was there and is gone."""
+        if key not in self._read:
+            self._read[key] = self._store.record(self.stamps[key])
+        return self._read[key]
+
+    def __setitem__(self, key: str, record: Record) -> None:
+        self.stamps[key] = Stamp(key, record.trace.id, record.digest)
+        self._read[key] = record
+
+    def __delitem__(self, key: str) -> None:
+        del self.stamps[key]
+        self._read.pop(key, None)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.stamps
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stamps)
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+
 @dataclass
 class Results:
     """What a build has: records by key, failures by key, and what blocks the rest."""
 
-    records: dict[str, Record] = field(default_factory=dict)
+    records: Records
     failures: dict[str, Failure] = field(default_factory=dict)
     blocked: dict[str, Cell] = field(default_factory=dict)
     computed: set[str] = field(default_factory=set)
@@ -57,9 +90,9 @@ class Results:
         return not self.failures and not self.blocked
 
 
-def fresh_results(plan: Plan) -> Results:
+def fresh_results(plan: Plan, store: Store) -> Results:
     """Return what is there without running anything."""
-    return Results({key: step.record for key, step in plan.steps.items() if step.record})
+    return Results(Records(store, plan.fresh))
 
 
 class Build:
@@ -69,7 +102,7 @@ class Build:
         self.planner = planner
         self.executor = executor
         self.observer = observer
-        self.results = fresh_results(plan)
+        self.results = fresh_results(plan, planner.store)
         self.waiting = {step.cell.key: step.cell for step in plan.to_run}
         self.running: dict[Future[Outcome], Task] = {}
         self.mended: set[str] = set()
@@ -112,14 +145,14 @@ class Build:
     def _start(self, cell: Cell) -> None:
         """Start a cell, unless its inputs came out as they were and its result exists (early cutoff)."""
         del self.waiting[cell.key]
-        inputs = {item.key: self.results.records[item.key] for item in cell.stored_inputs}
-        trace = self.planner.trace(cell, {key: record.digest for key, record in inputs.items()})
+        inputs = {item.key: self.results.records.stamps[item.key] for item in cell.stored_inputs}
+        trace = self.planner.trace(cell, {key: stamp.digest for key, stamp in inputs.items()})
         anew = cell.key in self.planner.forced
         if not anew and (known := self.planner.store.find(cell.key, trace.id)):
             self.results.records[cell.key] = known
             self.observer.reused(cell, known)
             return
-        traces = {key: record.trace.id for key, record in inputs.items()}
+        traces = {key: stamp.trace for key, stamp in inputs.items()}
         task = Task(cell, trace, traces, self.planner.store.root, anew)
         self.observer.started(cell)
         self.running[self.executor.submit(task)] = task
@@ -154,8 +187,8 @@ class Build:
         """Run the inputs of a cell again whose results turned out damaged, then the cell."""
         self.mended.add(cell.key)
         for item in cell.stored_inputs:
-            record = self.results.records.get(item.key)
-            if record and self.planner.store.find(item.key, record.trace.id) is None:
+            stamp = self.results.records.stamps.get(item.key)
+            if stamp and self.planner.store.find(item.key, stamp.trace) is None:
                 del self.results.records[item.key]
                 self.waiting[item.key] = item
         self.waiting[cell.key] = cell

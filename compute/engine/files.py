@@ -28,17 +28,18 @@ class Remembered:
         self.entries: dict[str, Any] = read_json(index) if index else {}
         self._changed = False
 
-    def of(self, path: Path, work: Callable[[Path], T], kind: str = "") -> T:
+    def of(self, path: Path | str, work: Callable[[Path], T], kind: str = "", settled: float = SETTLED) -> T:
         """Return what *work* gives for *path*, from memory if the file is as it was then.
 
-        *kind* keeps apart what different work, or another version of the same, gives for one file.
+        *kind* keeps apart what different work, or another version of the same, gives for one file. A file
+        younger than *settled* seconds is not remembered; 0 is for those that are never written to again.
         """
         name, seen = f"{path}?{kind}", stamp(path)
         match self.entries.get(name):
             case [known, value] if known == seen:
                 return cast(T, value)
-        found = work(path)
-        if time.time() - seen[1] / 1e9 > SETTLED:
+        found = work(Path(path))
+        if not settled or time.time() - seen[1] / 1e9 > settled:
             self.entries[name] = [seen, found]
             self._changed = True
         return found
@@ -60,9 +61,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def stamp(path: Path) -> list[int]:
+def stamp(path: Path | str) -> list[int]:
     """Return the size, the times of modification and of change (ns) and the inode of *path*."""
-    stat = path.stat()
+    stat = os.stat(path)  # noqa: PTH116 - a Path costs more than the call, and plans ask for thousands
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 

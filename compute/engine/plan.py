@@ -8,8 +8,8 @@ from typing import Literal
 
 from compute.engine.cell import Cell, reachable
 from compute.engine.code import Code
-from compute.engine.record import Record, Trace, trace_id
-from compute.engine.store import Store
+from compute.engine.record import Trace, trace_id
+from compute.engine.store import Stamp, Store
 
 Kind = Literal["missing", "code changed", "input changed", "failed before", "forced", "input will run"]
 
@@ -28,16 +28,16 @@ class Reason:
 
 @dataclass(frozen=True)
 class Step:
-    """One cell of a plan: fresh with its record, or to run for reasons."""
+    """One cell of a plan: fresh with the stamp of its result, or to run for reasons."""
 
     cell: Cell
-    record: Record | None
+    stamp: Stamp | None
     reasons: tuple[Reason, ...] = ()
 
     @property
     def fresh(self) -> bool:
         """Whether the stored result is what the present config, code and inputs would give."""
-        return self.record is not None
+        return self.stamp is not None
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Plan:
         """The steps that are not fresh, in order."""
         return [step for step in self.steps.values() if not step.fresh]
 
-    def record(self, cell: Cell) -> Record | None:
-        """Return the record of a fresh cell, or None."""
-        step = self.steps.get(cell.key)
-        return step.record if step else None
+    @property
+    def fresh(self) -> dict[str, Stamp]:
+        """The results that are there, by key."""
+        return {key: step.stamp for key, step in self.steps.items() if step.stamp}
 
 
 class Planner:
@@ -84,10 +84,10 @@ class Planner:
         if pending:
             upstream = [Reason("input will run", ", ".join(pending[:3]) + (" …" if len(pending) > 3 else ""))]
             return Step(cell, None, (*forced, *self._lacking(cell), *upstream))
-        trace = self.trace(cell, {step.cell.key: step.record.digest for step in inputs if step.record})
-        record = self.store.find(cell.key, trace.id)
-        if record and not forced:
-            return Step(cell, record)
+        trace = self.trace(cell, {step.cell.key: step.stamp.digest for step in inputs if step.stamp})
+        stamp = self.store.stamp(cell.key, trace.id)
+        if stamp and not forced:
+            return Step(cell, stamp)
         return Step(cell, None, tuple(forced) or self.reasons(cell, trace))
 
     def _lacking(self, cell: Cell) -> list[Reason]:

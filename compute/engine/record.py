@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from compute.engine.code import fingerprint
 from compute.engine.keys import Input, canonical, dumps, hashed
 from compute.engine.versions import version
 
-SCHEMA = 1
+SCHEMA = 2
 LIBRARIES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers", "datasets", "pyarrow")
 
 
@@ -44,8 +45,11 @@ class Trace:
 
 
 def trace_id(code: str, inputs: Mapping[str, str]) -> str:
-    """Return the id of the trace with this *code* fingerprint and these digests of inputs by key."""
-    return hashed(["trace", code, *sorted(map(list, inputs.items()))])[:16]
+    """Return the id of the trace with this *code* fingerprint and these digests of inputs by key.
+
+    The schema is part of it, so that results of other versions of the tool lie beside ours, and stay.
+    """
+    return hashed(["trace", SCHEMA, code, *sorted(map(list, inputs.items()))])[:16]
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,14 @@ class Record:
     when: str
     """UTC, ISO 8601, to the second."""
     environment: Mapping[str, Any]
+    accepted: Mapping[str, str] | None = None
+    """Where a person vouched for the result under this code: `reason`, `when`, and the trace it was made `under`."""
     schema: int = SCHEMA
 
     def to_json(self) -> str:
-        """Write the record as JSON."""
+        """Write the record as JSON, sealed by a digest of its own."""
         members = {**vars(self), "trace": vars(self.trace), "cost": vars(self.cost)}
-        return json.dumps(members, indent=1, sort_keys=True, ensure_ascii=False)
+        return json.dumps({**members, "seal": _seal(members)}, indent=1, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:
@@ -89,12 +95,18 @@ class Record:
         found = json.loads(text)
         if not isinstance(found, dict) or found.get("schema") != SCHEMA:
             raise ValueError(f"not a record of schema {SCHEMA}")
+        if found.pop("seal", None) != _seal(found):
+            raise ValueError("a record whose bytes are not those that were written")
         try:
             found["trace"] = Trace(**found["trace"])
             found["cost"] = Cost(**found["cost"])
             return cls(**found)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a whole record: {error}") from error
+
+
+def _seal(members: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
 
 
 def readable(value: object) -> Any:

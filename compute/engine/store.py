@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from compute.engine import codec, files
 from compute.engine.record import Record
@@ -48,13 +48,32 @@ class Failure:
     when: str
 
 
+class Stamp(NamedTuple):
+    """A committed result, told from all others."""
+
+    key: str
+    trace: str
+    digest: str
+
+
 class Store:
     """The folder `cache/` as an object."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, remembered: files.Remembered | None = None) -> None:
         self.root = root
+        self._remembered = remembered or files.Remembered()
+        self._results = str(root / "results")
 
     # -- results ---------------------------------------------------------------------------------
+
+    def stamp(self, key: str, trace: str) -> Stamp | None:
+        """Return what tells the result committed for (key, trace), or None; its record is read only if unknown."""
+        path = f"{self._results}/{key[:2]}/{key}/{trace}/{RECORD}"
+        try:
+            found = self._remembered.of(path, _stamp, settled=0)
+        except (FileNotFoundError, ValueError):
+            return None
+        return Stamp(*found) if found[:2] == [key, trace] else None
 
     def find(self, key: str, trace: str) -> Record | None:
         """Return the record of the result committed for (key, trace), or None; a damaged record is none."""
@@ -63,6 +82,13 @@ class Store:
         except (FileNotFoundError, ValueError):
             return None
         return record if (record.key, record.trace.id) == (key, trace) else None
+
+    def record(self, stamp: Stamp) -> Record:
+        """Return the record behind a stamp; DamagedResult if it is gone or no longer whole."""
+        record = self.find(stamp.key, stamp.trace)
+        if record is None:
+            raise DamagedResult(f"the result {stamp.key[:12]} is gone; build again to recompute it")
+        return record
 
     def folder(self, key: str, trace: str) -> Path:
         """Return where the result for (key, trace) lies or would lie."""
@@ -96,13 +122,27 @@ class Store:
         part = self.scratch()
         try:
             codec.write(value, part)
-            record = _measured(record, part)
-            (part / RECORD).write_text(record.to_json(), encoding="utf-8")
-            if record.cost.seconds > COSTLY:
-                _flush(part)
-            return self._publish(part, record, anew=anew)
+            return self._finish(part, _measured(record, part), anew=anew)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+    def adopt(self, part: Path, record: Record) -> Record:
+        """Take a result made elsewhere, whose payload lies in the temporary folder *part* (see `scratch`).
+
+        DamagedResult if its bytes are not those that the record promises: nothing of it is kept then.
+        """
+        try:
+            if _digests(part) != record.files:
+                raise DamagedResult(f"{record.name}: the bytes of result {record.key[:12]} are not those of its record")
+            return self._finish(part, record)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _finish(self, part: Path, record: Record, *, anew: bool = False) -> Record:
+        (part / RECORD).write_text(record.to_json(), encoding="utf-8")
+        if record.cost.seconds > COSTLY:
+            _flush(part)
+        return self._publish(part, record, anew=anew)
 
     def _publish(self, part: Path, record: Record, *, anew: bool) -> Record:
         """Move a finished folder into place: one rename, after which the result exists."""
@@ -185,6 +225,11 @@ class Store:
         aside.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             folder.rename(aside)
+
+
+def _stamp(path: Path) -> list[str]:
+    record = Record.from_json(path.read_bytes())
+    return [record.key, record.trace.id, record.digest]
 
 
 def _measured(record: Record, folder: Path) -> Record:

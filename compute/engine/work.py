@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ class Task:
     """The store."""
     anew: bool = False
     """Replace a result that exists."""
+    into: Path | None = None
+    """The store that takes the result, if not *root*."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that are set where the task runs: settings, such as the device."""
 
     def __getstate__(self) -> dict[str, object]:
         """Travel without the cells behind the stored inputs."""
@@ -53,7 +58,8 @@ def run(task: Task) -> Record | Failure:
 
     Raises DamagedResult if the result of a stored input is not whole, so that it must be computed again.
     """
-    store = Store(task.root)
+    os.environ.update(task.environment)
+    store = Store(task.into or task.root)
     try:
         record = _compute(task, store)
     except DamagedResult:
@@ -66,7 +72,7 @@ def run(task: Task) -> Record | Failure:
 
 def _compute(task: Task, store: Store) -> Record:
     started, cpu = time.perf_counter(), time.process_time()
-    value = _call(task.cell, _Inputs(store, task.inputs))
+    value = _call(task.cell, _Inputs(Store(task.root), task.inputs))
     cost = Cost(round(time.perf_counter() - started, 3), round(time.process_time() - cpu, 3), _peak())
     for item in task.cell.inline:
         if key_of(item.function.name, item.arguments) != item.key:

@@ -54,10 +54,7 @@ def write(root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Op
 
 def _digest(item: Opened, results: Results, common: list[str]) -> str:
     """Return the digest of all that a study's pages show."""
-    cells = [
-        [cell.key, record.trace.id, record.digest] if (record := results.records.get(cell.key)) else [cell.key]
-        for cell in item.cells
-    ]
+    cells = [list(stamp) if (stamp := results.records.stamps.get(cell.key)) else [cell.key] for cell in item.cells]
     states = [[results.state(cell), getattr(results.failures.get(cell.key), "attempts", 0)] for cell in item.cells]
     own = [files.digest(path) for path in _files(item.study.folder)]
     config = json.dumps(readable(item.config), sort_keys=True, default=str)

@@ -112,8 +112,8 @@ def test_a_built_cell_is_fresh_and_has_its_record(store: Store, build: Builder, 
     results = build(cell)
     found = plan(store, cell)
     assert found.to_run == []
-    assert found.record(cell) == results.records[cell.key]
-    assert found.record(number(2, log)) is None
+    assert found.fresh[cell.key].digest == results.records[cell.key].digest
+    assert number(2, log).key not in found.fresh
 
 
 def test_a_forced_cell_will_run_and_what_depends_on_it_may(store: Store, build: Builder, log: str) -> None:
@@ -206,8 +206,9 @@ PLANNING = """
     from compute.engine.plan import Planner
     from compute.engine.store import Store
     cell = summed([doubled(number(1, "log"), "log")], 1)
-    plan = Planner(Store(Path(tempfile.mkdtemp())), Code()).plan([cell])
-    fresh_results(plan)
+    store = Store(Path(tempfile.mkdtemp()))
+    plan = Planner(store, Code()).plan([cell])
+    fresh_results(plan, store)
     heavy = {"torch", "transformers", "pandas", "pyarrow", "numpy", "safetensors", "altair", "joblib"}
     print(len(plan.to_run), sorted(heavy & set(sys.modules)))
 """

@@ -9,7 +9,7 @@ from cells_for_tests import Box, Text, failing, gathered, halved, length, number
 from engine_helpers import Builder
 
 from compute.engine import record as record_module
-from compute.engine.record import Cost, Record, Trace, environment, readable, without_folders
+from compute.engine.record import Cost, Record, Trace, _seal, environment, readable, without_folders
 
 RECORD = Record(
     key="ab" * 32,
@@ -54,11 +54,25 @@ def test_what_is_no_whole_record_is_a_value_error(text: str) -> None:
 @pytest.mark.parametrize("name", ["key", "trace", "digest", "environment"])
 def test_a_record_that_lacks_a_member_or_has_one_too_many_is_refused(name: str) -> None:
     members = json.loads(RECORD.to_json())
-    with pytest.raises(ValueError, match="not a whole record"):
+    with pytest.raises(ValueError, match="bytes are not those"):
         Record.from_json(json.dumps({**members, "extra": 1}))
     del members[name]
-    with pytest.raises(ValueError, match="not a whole record"):
+    with pytest.raises(ValueError, match="bytes are not those"):
         Record.from_json(json.dumps(members))
+
+
+def test_a_sealed_record_of_other_members_is_refused() -> None:
+    members = {name: value for name, value in json.loads(RECORD.to_json()).items() if name not in ("seal", "key")}
+    with pytest.raises(ValueError, match="not a whole record"):
+        Record.from_json(json.dumps({**members, "seal": _seal(members)}))
+
+
+def test_no_byte_of_a_record_can_change_unseen() -> None:
+    text = RECORD.to_json()
+    for place, letter in enumerate(text):
+        if letter.isalnum():
+            with pytest.raises(ValueError):
+                Record.from_json(text[:place] + ("a" if letter != "a" else "b") + text[place + 1 :])
 
 
 def test_the_id_of_a_trace_tells_code_and_inputs_apart() -> None:

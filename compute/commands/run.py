@@ -1,0 +1,23 @@
+"""The command `run`."""
+
+from __future__ import annotations
+
+import click
+
+from compute.commands import options, running
+
+
+@click.command()
+@click.argument("pattern", metavar="CELL")
+@options.in_study
+@options.config
+@running.options
+def command(pattern: str, slug: str, profile: str, changes: tuple[str, ...], jobs: int, device: str) -> None:
+    """Run one cell again (name, prefix or glob), with what it needs; the next build writes the pages."""
+    session = options.open_session(slug, profile, changes)
+    planner = session.planner([pattern])
+    plan = planner.plan(session.find(pattern).values())
+    results = running.compute(session, planner, plan, device, jobs)
+    session.save()
+    click.echo(running.summary(plan, results))
+    running.exit_for(results)
