@@ -12,7 +12,7 @@ import click
 from compute.commands.options import FAILED, INTERRUPTED, USAGE, stop
 from compute.errors import RecountError, UsageError, unknown
 
-_ASIDE = ("__init__", "options", "running")
+_ASIDE = ("__init__", "options", "running", "transferring")
 
 
 class Commands(click.Group):

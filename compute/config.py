@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+# Looking for plug-ins among all installed packages would take longer than planning a thousand cells.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 from pydantic import TypeAdapter, ValidationError
 
 from compute.errors import UsageError, unknown

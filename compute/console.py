@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 from compute.engine.cell import Cell
@@ -26,6 +27,8 @@ class Lines:
         self.forecast = forecast
         self.stream = stream
         self.done = 0
+        self.began = time.monotonic()
+        self.since = datetime.now(UTC).isoformat(timespec="seconds")
 
     def started(self, cell: Cell) -> None:
         """Say nothing: a line when it is done is enough."""
@@ -36,7 +39,8 @@ class Lines:
 
     def reused(self, cell: Cell, record: Record) -> None:
         """Report a cell that need not run after all."""
-        self._count(cell, None, f"unchanged {cell.name}: its inputs came out as before")
+        why = "another build computed it" if record.when >= self.since else "its inputs came out as before"
+        self._count(cell, None, f"unchanged {cell.name}: {why}")
 
     def failed(self, cell: Cell, failure: Failure) -> None:
         """Report a failure with its error."""
@@ -45,6 +49,14 @@ class Lines:
     def blocked(self, cell: Cell, by: Cell) -> None:
         """Report a cell that cannot run."""
         self._count(cell, None, f"blocked {cell.name} by {by.name}")
+
+    def elsewhere(self, cell: Cell) -> None:
+        """Say nothing: a line follows when its result is there."""
+
+    def noticed(self, text: str) -> None:
+        """Report what is not as it should be."""
+        self.stream.write(f"note: {text}\n")
+        self.stream.flush()
 
     def _count(self, cell: Cell, seconds: float | None, text: str) -> None:
         self.done += 1
@@ -63,19 +75,33 @@ class Live(Lines):
     def __init__(self, total: int, forecast: Forecast, stream: TextIO, progress: Progress) -> None:
         super().__init__(total, forecast, stream)
         self.progress = progress
-        self.began = time.monotonic()
         self.whole = progress.add_task("cells", total=total, count=f"0/{total}", rate="", left="")
         self.at_work: dict[str, TaskID] = {}
 
     def started(self, cell: Cell) -> None:
         """Show the cell at work."""
-        self.at_work[cell.key] = self.progress.add_task(f"  {cell.name}", total=None, count="", rate="", left="")
+        self._at_work(cell, f"  {cell.name}")
+
+    def elsewhere(self, cell: Cell) -> None:
+        """Show the cell that another build has at work."""
+        self._at_work(cell, f"  {cell.name} (another build)")
+
+    def noticed(self, text: str) -> None:
+        """Report above the bars what is not as it should be."""
+        self.progress.console.print(f"note: {text}", markup=False, highlight=False)
+
+    def _at_work(self, cell: Cell, text: str) -> None:
+        self._rest(cell)
+        self.at_work[cell.key] = self.progress.add_task(text, total=None, count="", rate="", left="")
+
+    def _rest(self, cell: Cell) -> None:
+        if cell.key in self.at_work:
+            self.progress.remove_task(self.at_work.pop(cell.key))
 
     def _show(self, cell: Cell, text: str) -> None:
         if text.startswith("FAILED"):
             self.progress.console.print(text, style="red", markup=False)
-        if cell.key in self.at_work:
-            self.progress.remove_task(self.at_work.pop(cell.key))
+        self._rest(cell)
         rate = f"{self.done / max(time.monotonic() - self.began, 1e-9):.1f} cells/s"
         count = f"{self.done}/{self.total}"
         self.progress.update(self.whole, completed=self.done, count=count, rate=rate, left=str(self.forecast))

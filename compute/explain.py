@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from compute.engine.plan import Step
+from compute.engine.changes import Changes, CodeChange, Comparison
+from compute.engine.plan import Plan, Step
 from compute.engine.record import Record, readable
-from compute.engine.store import Store
+from compute.engine.store import Failure
 
 if TYPE_CHECKING:
     from compute.session import Session
@@ -16,76 +17,113 @@ if TYPE_CHECKING:
 LONGEST = 2000
 """Characters of a result that `show` prints."""
 
-
-@dataclass(frozen=True)
-class Difference:
-    """One value of a call that differs from the nearest result's."""
-
-    argument: str
-    old: Any
-    new: Any
+MOST, LINES = 20, 60
+"""Items of one list, and lines of one diff, that are printed for people; JSON has them all."""
 
 
 @dataclass(frozen=True)
 class Explanation:
     """Why one cell will run, or that it will not."""
 
+    name: str
     step: Step
     record: Record | None
-    nearest: Record | None
-    differences: tuple[Difference, ...]
+    """That of the result, if it is fresh."""
+    changes: Changes | None
+    """What differs from the nearest result, if the cell will run and there is one."""
+    waiting: tuple[str, ...]
+    """The inputs that will run before it."""
+    failure: Failure | None
+    """Its last failure, if it has not succeeded since."""
 
     def as_data(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return plain data, whole."""
+        changes, failure, record = self.changes, self.failure, self.record
+        compared = changes and {"name": changes.record.name, **_named(changes.record), "same_key": changes.same_key}
         return {
-            "cell": self.step.cell.name,
+            "cell": self.name,
             "key": self.step.cell.key,
             "fresh": self.step.fresh,
+            "computed": record.when if record else None,
+            "accepted": record.accepted if record else None,
             "reasons": [asdict(reason) for reason in self.step.reasons],
-            "nearest": self.nearest.key if self.nearest else None,
-            "differences": [asdict(item) for item in self.differences],
+            "compared_with": compared,
+            "config": [asdict(item) for item in changes.config] if changes else [],
+            "code": [asdict(item) for item in changes.code] if changes else [],
+            "libraries": [asdict(item) for item in changes.libraries] if changes else [],
+            "inputs": [asdict(item) for item in changes.inputs] if changes else [],
+            "will_run_before": list(self.waiting),
+            "failure": {"error": failure.error, "attempts": failure.attempts, "when": failure.when}
+            if failure
+            else None,
         }
 
     def lines(self) -> Iterator[str]:
         """Say it in lines."""
         if self.record:
-            yield f"{self.step.cell.name} is fresh: computed {self.record.when}"
+            accepted = self.record.accepted
+            vouched = f"; accepted {accepted['when'][:10]}: {accepted['reason']}" if accepted else ""
+            yield f"{self.name} is fresh: computed {self.record.when}{vouched}"
             return
-        yield f"{self.step.cell.name} will run"
-        yield from (f"  {reason}" for reason in self.step.reasons)
-        if self.nearest and self.differences:
-            yield f"  nearest result: {self.nearest.name}, computed {self.nearest.when}; it differs in"
-            yield from (f"    {item.argument}: {item.old!r} → {item.new!r}" for item in self.differences)
+        kinds = dict.fromkeys(reason.kind for reason in self.step.reasons)
+        yield f"{self.name} will run: {', '.join(kinds)}"
+        if self.failure:
+            times = "once" if self.failure.attempts == 1 else f"{self.failure.attempts} times"
+            yield f"  failed {times}, last {self.failure.when}: {self.failure.error}"
+        yield from _capped([f"  input that will run: {name}" for name in self.waiting])
+        if self.changes:
+            yield from _compared(self.changes)
 
 
-def explanation(store: Store, step: Step) -> Explanation:
-    """Explain a step: its reasons and, where no result of its key exists, the config values that differ."""
-    if step.fresh or store.others(step.cell.key):
-        return Explanation(step, store.record(step.stamp) if step.stamp else None, None, ())
-    arguments = dict(_flat(readable(step.cell.arguments)))
-    candidates = [(_differences(record, arguments), record) for record in store.all(step.cell.function.name)]
-    if not candidates:
-        return Explanation(step, None, None, ())
-    differences, nearest = min(candidates, key=lambda item: (item[1].name != step.cell.name, len(item[0]), item[1].key))
-    return Explanation(step, None, nearest, tuple(differences))
+def _named(record: Record) -> dict[str, str]:
+    return {"key": record.key, "trace": record.trace.id, "when": record.when}
 
 
-def _differences(record: Record, arguments: Mapping[str, Any]) -> list[Difference]:
-    old = dict(_flat(record.arguments))
-    names = [name for name in {**old, **arguments} if old.get(name) != arguments.get(name)]
-    return [Difference(name, old.get(name), arguments.get(name)) for name in names]
+def _compared(changes: Changes) -> Iterator[str]:
+    """Say what differs from a result."""
+    which = "the last result" if changes.same_key else f"the nearest result, {changes.record.name}"
+    lists = (changes.config, changes.libraries, changes.inputs, changes.code)
+    yield f"  against {which}, computed {changes.record.when}" + (":" if any(lists) else ", nothing differs")
+    yield from _capped([f"    {item}" for item in changes.config])
+    yield from _capped([f"    library {item}" for item in changes.libraries])
+    arrows = [f"    input {item.cell}: {_short(item.old)} → {_short(item.new)}" for item in changes.inputs]
+    yield from _capped(arrows)
+    for item in changes.code[:MOST]:
+        yield from _code(item)
+    yield from _more(changes.code, MOST, "definitions that differ")
 
 
-def _flat(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Walk nested arguments as dotted names; a cell among them is one value, known by its key."""
-    if isinstance(value, Mapping) and set(value) == {"cell", "key"}:
-        yield where, f"{value['cell']} ({value['key'][:12]})"
-    elif isinstance(value, Mapping):
-        inline = set(value) == {"cell", "key", "arguments"}
-        for name, item in (value["arguments"] if inline else value).items():
-            yield from _flat(item, f"{where}.{name}" if where else str(name))
-    else:
-        yield where, value
+def _code(item: CodeChange) -> Iterator[str]:
+    yield f"    {item.name} {item.change}" + (", but its former text was not kept" if item.diff is None else ":")
+    yield from (f"      {line}" for line in (item.diff or ())[:LINES])
+    yield from _more(item.diff or (), LINES, "lines")
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"
+
+
+def _capped(lines: Sequence[str]) -> Iterator[str]:
+    yield from lines[:MOST]
+    yield from _more(lines, MOST, "such lines")
+
+
+def _more(items: Sequence[object], most: int, what: str) -> Iterator[str]:
+    if len(items) > most:
+        yield f"    … and {len(items) - most} more {what}; --json has all"
+
+
+def explanation(session: Session, plan: Plan, step: Step) -> Explanation:
+    """Explain a step of a plan: its reasons, and what differs from the nearest result."""
+    cell, store = step.cell, session.store
+    name = session.names.get(cell.key, cell.name)
+    if step.stamp:
+        return Explanation(name, step, store.record(step.stamp), None, (), None)
+    inputs = [plan.steps[item.key] for item in cell.stored_inputs]
+    digests = {item.cell.key: item.stamp.digest for item in inputs if item.stamp}
+    waiting = tuple(session.names.get(item.cell.key, item.cell.name) for item in inputs if not item.fresh)
+    changes = Comparison(store, session.code, session.names).nearest(cell, digests)
+    return Explanation(name, step, None, changes, waiting, store.failure(cell.key))
 
 
 def described(session: Session, step: Step) -> dict[str, Any]:
@@ -98,6 +136,7 @@ def described(session: Session, step: Step) -> dict[str, Any]:
         "arguments": readable(cell.arguments),
         "inputs": [item.name for item in cell.inputs],
         "code": session.code.parts(cell),
+        "widened": session.code.widened(cell),
         "record": asdict(record) if record else None,
         "result": _shortened(session.store.load(record)) if record else None,
     }

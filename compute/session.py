@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 
 from compute import config as configs
 from compute import study as studies
-from compute.engine import executors, files
+from compute.engine import executors, files, stores
 from compute.engine.build import Build, Observer, Results, fresh_results
 from compute.engine.cell import Cell, reachable
 from compute.engine.code import Code
+from compute.engine.history import History
+from compute.engine.leases import Leases
+from compute.engine.limits import Limits
 from compute.engine.plan import Plan, Planner
-from compute.engine.store import Store
 from compute.errors import UsageError, unknown
 from compute.forecast import Forecast
 from compute.study import Rows, Study
@@ -48,6 +50,20 @@ class Opened:
         return reachable(list(studies.wanted(self.results)))
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How cells are run: no result depends on it, and it enters no key."""
+
+    jobs: int = 1
+    """Cells at a time."""
+    device: str = "cpu"
+    executor: str = "local"
+    """See `engine.executors.make`."""
+    scheduler: str = ""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """How many there are of what cells ask for; one of each that is not named."""
+
+
 @dataclass
 class Session:
     """The project folder, its store, and the studies that were asked for."""
@@ -61,7 +77,7 @@ class Session:
         self._input_digests = files.remember_in(index / "inputs.json")
         self._sources = files.Remembered(index / "code.json")
         self._stamps = files.Remembered(index / "results.json")
-        self.store = Store(self.cache, self._stamps)
+        self.store = stores.open(stores.setting() or self.cache, self.cache, self._stamps, self.keys)
         self.code = Code(self._sources)
 
     @property
@@ -82,6 +98,10 @@ class Session:
         """The cells of all opened studies by readable name."""
         unique = {cell.key: cell for opened in self.opened for cell in opened.cells}
         return studies.readable_names(list(unique.values()))
+
+    def keys(self) -> set[str]:
+        """Return the keys of all opened studies' cells."""
+        return {cell.key for opened in self.opened for cell in opened.cells}
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -112,22 +132,43 @@ class Session:
         wanted = [cell for opened in self.opened for cell in studies.wanted(opened.results)]
         return (planner or self.planner()).plan(wanted)
 
-    def compute(self, plan: Plan, planner: Planner, observer: Observer, jobs: int) -> Results:
+    def compute(self, plan: Plan, planner: Planner, observer: Observer, settings: Settings) -> Results:
         """Run what is not fresh, after the inputs were checked."""
-        if not plan.to_run:
-            return fresh_results(plan, self.store)
+        results = self._computed(plan, planner, observer, settings) if plan.to_run else fresh_results(plan, self.store)
+        if left := stores.send_left(self.store):
+            observer.noticed(left)
+        return results
+
+    def _computed(self, plan: Plan, planner: Planner, observer: Observer, settings: Settings) -> Results:
         for opened in self.opened:
             opened.study.check(opened.config)
+        leases = Leases(self.store.root, say=observer.noticed)
         self.store.sweep()
-        results = Build(plan, planner, executors.local(min(jobs, len(plan.to_run))), observer).run()
+        leases.sweep()
+        here = not settings.scheduler
+        build = Build(
+            plan,
+            planner,
+            executors.make(settings.executor, min(settings.jobs, len(plan.to_run)), settings.scheduler),
+            observer,
+            history=self.history,
+            limits=Limits(self.history, settings.resources) if here else None,
+            environment={"RECOUNT_DEVICE": settings.device, **stores.environment()},
+            leases=leases,
+        )
+        results = build.run()
         for stamp in results.records.stamps.values():
             self.store.stamp(stamp.key, stamp.trace)  # remembered now, so that the next plan reads no record
         return results
 
+    @cached_property
+    def history(self) -> History:
+        """What cells took in earlier builds, as it is when first asked for."""
+        return History(self.store)
+
     def forecast(self, plan: Plan, jobs: int) -> Forecast:
         """Return what is known of the time that a plan will take."""
-        history = self.store.all() if plan.to_run else ()
-        return Forecast([step.cell for step in plan.to_run], history, width=jobs)
+        return Forecast([step.cell for step in plan.to_run], self.history.seconds, width=jobs)
 
     def write_pages(self, results: Results) -> int:
         """Write the pages whose inputs changed; return how many files were written."""

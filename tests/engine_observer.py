@@ -22,3 +22,9 @@ class Silent:
 
     def blocked(self, cell: Cell, by: Cell) -> None:
         pass
+
+    def elsewhere(self, cell: Cell) -> None:
+        pass
+
+    def noticed(self, text: str) -> None:
+        pass

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -14,7 +15,9 @@ from project import REPOSITORY, Project, make
 from compute.cli import main
 
 GUIDE = REPOSITORY / "docs" / "guide"
-DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "docs" / "index.md", *sorted(GUIDE.glob("*.md"))]
+ENGINE = REPOSITORY / "docs" / "engine.md"
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "docs" / "index.md", ENGINE, *sorted(GUIDE.glob("*.md"))]
+COMMANDS = main.list_commands(click.Context(main))
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -59,15 +62,29 @@ def test_a_study_is_added_as_the_guide_says(package: Project) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_named_in_a_document_exist(document: Path) -> None:
     named = set(re.findall(r"python -m compute ([a-z]+)", document.read_text(encoding="utf-8")))
-    assert named <= set(main.commands), f"{document.name} names commands that do not exist"
+    assert named <= set(COMMANDS), f"{document.name} names commands that do not exist"
 
 
-@pytest.mark.parametrize("command", sorted(main.commands))
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_is_in_the_readme(command: str) -> None:
     done = CliRunner().invoke(main, [command, "--help"])
     assert done.exit_code == 0
-    assert main.commands[command].help
-    assert command in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    found = main.get_command(click.Context(main), command)
+    assert found is not None
+    assert found.help
+    assert f"`{command}" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_guarantee_of_the_engine_names_a_test_that_exists() -> None:
+    rows = [line for line in ENGINE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    named = [re.fullmatch(r"\| .+ \| `(tests/[\w/]+\.py)(?:::(\w+))?` \|", line) for line in rows]
+    assert len(named) > 30
+    for line, found in zip(rows, named, strict=True):
+        if line == "| You may rely on | Held by |":
+            continue
+        assert found, f"no test: {line}"
+        text = (REPOSITORY / found[1]).read_text(encoding="utf-8")
+        assert f"def {found[2]}(" in text if found[2] else "test" in text, line
 
 
 def test_links_and_pictures_of_the_readme_exist() -> None:

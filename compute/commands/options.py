@@ -11,19 +11,33 @@ from typing import Any, NoReturn
 import click
 
 from compute import study as studies
+from compute.engine import stores
 from compute.session import Session, find_root
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def config(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say under which config studies are opened."""
+    """Add the options that say under which config studies are opened, and from which store."""
     for option in (
+        click.option(
+            "--store",
+            callback=_use_store,
+            expose_value=False,
+            metavar="URL",
+            help=f"Where results are kept, a folder or URL as s3://bucket/folder; also {stores.SETTING}.",
+        ),
         click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one config value."),
         click.option("--profile", default="mini", show_default=True, help="The named config."),
     ):
         function = option(function)
     return function
+
+
+def _use_store(context: click.Context, option: click.Parameter, address: str | None) -> None:
+    """Set the store for this run and its workers."""
+    if address:
+        os.environ[stores.SETTING] = stores.named(address)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")

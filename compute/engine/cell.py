@@ -32,6 +32,8 @@ class CellFunction:
     """Parameters that name a plug-in, with its package: the plug-in's code becomes part of the trace."""
     libraries: tuple[str, ...] = ()
     """Distributions whose version can change the result."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What a call takes of the things that there are few of, as {"gpu": 1}; no part of the result."""
 
     def __post_init__(self) -> None:
         """Refuse what no call could bind: TypeError at the definition, not in the middle of a build."""
@@ -85,6 +87,7 @@ def cell(
     lazy: tuple[str, ...] = (),
     plugins: Mapping[str, str] | None = None,
     libraries: tuple[str, ...] = (),
+    resources: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[..., Any]], CellFunction]:
     """Make a plain function a cell function; see CellFunction for the options.
 
@@ -93,7 +96,7 @@ def cell(
     """
 
     def decorate(function: Callable[..., Any]) -> CellFunction:
-        return CellFunction(function, label, store, lazy, dict(plugins or {}), libraries)
+        return CellFunction(function, label, store, lazy, dict(plugins or {}), libraries, dict(resources or {}))
 
     return decorate
 

@@ -1,32 +1,25 @@
 """The fingerprint of a cell's code: of its function and of every project definition that it reaches.
 
-Static: modules are read, never imported. Knows definitions and names; what they mean is Python's.
+Static: modules are read, never imported. What cannot be followed counts as a whole, and is named.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from importlib.util import find_spec
-from pathlib import Path
+from dataclasses import dataclass, fields, is_dataclass
 
-from compute import plugins
-from compute.engine.cell import Cell
+from compute.engine.bindings import EFFECTS
+from compute.engine.cell import Cell, cells_in
 from compute.engine.files import Remembered
-from compute.engine.keys import Input, hashed
-from compute.engine.syntax import EFFECTS, READER, Summary, summarise
+from compute.engine.keys import hashed
+from compute.engine.lookups import ANY
+from compute.engine.modules import Modules
+from compute.engine.reach import Node, Reach
 from compute.engine.versions import version
 from compute.errors import UsageError
 
 Parts = dict[str, str]
 """What a result was made by: "module:definition" → hash, "library" → version."""
-
-Node = tuple[str, str]
-"""A definition: its module and its name there."""
-
-_EVERYTHING = {"globals", "eval", "exec"}
-"""Who reads one of these may use whatever the module defines."""
 
 
 def fingerprint(parts: Mapping[str, str]) -> str:
@@ -34,15 +27,25 @@ def fingerprint(parts: Mapping[str, str]) -> str:
     return hashed(["code", *sorted(map(list, parts.items()))])
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What a cell's code is found from: many cells share it."""
+
+    roots: frozenset[Node]
+    libraries: frozenset[str]
+    packages: frozenset[str]
+    """Of plug-ins that arguments name, and which therefore are among the roots."""
+
+
 class Code:
     """The project's source, as definitions that refer to each other."""
 
-    def __init__(self, remembered: Remembered | None = None) -> None:
-        self._remembered = remembered or Remembered()
-        self._sources: dict[str, Path | None] = {}
-        self._summaries: dict[str, Summary | None] = {}
-        self._reached: dict[Node, frozenset[Node]] = {}
-        self._known: dict[frozenset[Node | str], tuple[Parts, str]] = {}
+    def __init__(self, remembered: Remembered | None = None, *, outside: tuple[str, ...] = ()) -> None:
+        """Take where summaries are remembered, and the packages ("a.b.") that do not count as the project's."""
+        self.modules = Modules(remembered, outside)
+        self._reach = Reach(self.modules)
+        self._starts: dict[str, _Start] = {}
+        self._known: dict[_Start, tuple[Parts, str, frozenset[str]]] = {}
 
     def parts(self, cell: Cell) -> Parts:
         """Return every definition that computing *cell* reaches, with its hash.
@@ -55,173 +58,99 @@ class Code:
         """Return the hash over `parts`."""
         return self._made_by(cell)[1]
 
-    def _made_by(self, cell: Cell) -> tuple[Parts, str]:
-        """Return the parts and their hash; worked out once for all cells that start from the same."""
-        for item in cell.inline:
-            if self._definition(*_place(item.function.function)) is None:
-                raise UsageError(f"cell {item.function.name}: its source cannot be read; define it in a module's file")
-        roots = frozenset(_roots(cell))
-        libraries = {name for item in cell.inline for name in item.function.libraries}
-        start = roots | libraries
-        if start not in self._known:
-            found = sorted({node for root in roots for node in self.reach(*root)})
-            parts = {f"{module}:{name}": self._hash(module, name) for module, name in found}
-            parts.update({name: version(name) or "not installed" for name in sorted(libraries)})
-            self._known[start] = parts, fingerprint(parts)
-        return self._known[start]
+    def widened(self, cell: Cell) -> list[str]:
+        """Say in lines where more counts than *cell* may use, for what it uses is only known when it runs."""
+        lines = {
+            f"{item.function.name}: another cell says which {name}, so all plug-ins of {package} count"
+            for item in cell.inline
+            for name, package in item.function.plugins.items()
+            if any(cells_in(item.arguments[name]))
+        }
+        return sorted(lines | self._made_by(cell)[2])
+
+    def text(self, part: str) -> tuple[str, str]:
+        """Return the hash and the normalised source of a part, as it is now; empty strings if there is none."""
+        module, _, name = part.partition(":")
+        return self.modules.texts(module).get(name, ("", ""))
 
     def reach(self, module: str, name: str) -> frozenset[Node]:
         """Return the definitions reached from one, itself included, as (module, name)."""
-        start = (module, name)
-        if start not in self._reached:
-            seen: set[Node] = set()
-            stack = [start]
-            while stack:
-                here = stack.pop()
-                if here not in seen and self._definition(*here) is not None:
-                    seen.add(here)
-                    stack.extend(self._references(*here))
-            self._reached[start] = frozenset(seen)
-        return self._reached[start]
+        return self._reach.of((module, name))
 
-    def _hash(self, module: str, name: str) -> str:
-        definition = self._definition(module, name)
+    def _made_by(self, cell: Cell) -> tuple[Parts, str, frozenset[str]]:
+        """Return the parts, their hash, and what was widened; worked out once for all of one start."""
+        start = self._starts.get(cell.key)
+        if start is None:
+            start = self._starts[cell.key] = self._start(cell)
+        if start not in self._known:
+            found, said = self._found(start)
+            parts = {f"{module}:{name}": made for module, name in sorted(found) if (made := self._hash((module, name)))}
+            parts.update({name: version(name) or "not installed" for name in sorted(start.libraries)})
+            self._known[start] = parts, fingerprint(parts), frozenset(said)
+        return self._known[start]
+
+    def _start(self, cell: Cell) -> _Start:
+        for item in cell.inline:
+            if self._reach.definition(_place(item.function.function)) is None:
+                raise UsageError(f"cell {item.function.name}: its source cannot be read; define it in a module's file")
+        functions = [item.function for item in cell.inline]
+        libraries = frozenset(name for function in functions for name in function.libraries)
+        packages = frozenset(package for function in functions for package in function.plugins.values())
+        return _Start(frozenset(self._roots(cell)), libraries, packages)
+
+    def _roots(self, cell: Cell) -> Iterator[Node]:
+        for item in cell.inline:
+            function = item.function
+            yield _place(function.function)
+            for parameter, package in function.plugins.items():
+                for chosen in self._chosen(item.arguments[parameter], package):
+                    yield f"{package}.{chosen}", chosen
+            yield from _classes(item.arguments)
+
+    def _chosen(self, value: object, package: str) -> list[str]:
+        """Return the plug-ins that an argument names; all of them where another cell will name one."""
+        if isinstance(value, str):
+            return [value]
+        return self.modules.plugins(package) if any(cells_in(value)) else list(_strings(value))
+
+    def _found(self, start: _Start) -> tuple[set[Node], set[str]]:
+        """Return the definitions reached, and lines that say which of them only count for want of knowledge."""
+        found: set[Node] = set()
+        said: set[str] = set()
+        stack = list(start.roots)
+        while stack:
+            for node in self._reach.of(stack.pop()) - found:
+                found.add(node)
+                place = ":".join(node)
+                said.update(f"{place} {line}" for line in self._reach.widened.get(node, ()))
+                for pattern in sorted({*self._reach.loads.get(node, ())} - start.packages):
+                    said.add(f"{place} {_undeclared(pattern)}")
+                    stack.extend(self._plugins(pattern, node[0]))
+            if not stack:
+                stack.extend(self._registered(found))
+        return found, said
+
+    def _registered(self, found: set[Node]) -> list[Node]:
+        """Return what the modules that are run hand to something among *found*, and which is not yet there."""
+        given = [item for node in found if node[1] == EFFECTS for item in self._reach.registered(node).items()]
+        return [node for node, holders in given if node not in found and not holders.isdisjoint(found)]
+
+    def _plugins(self, pattern: str, module: str) -> set[Node]:
+        if pattern.endswith(ANY):
+            return self._reach.matching(pattern, module)
+        return {(f"{pattern}.{name}", name) for name in self.modules.plugins(pattern)}
+
+    def _hash(self, node: Node) -> str:
+        definition = self._reach.definition(node)
         return str(definition["hash"]) if definition else ""
 
-    def _definition(self, module: str, name: str) -> Summary | None:
-        """Return what *name* is in *module*; a name that is only imported there is its origin."""
-        summary = self._summary(module)
-        if summary is None:
-            return None
-        if name in summary["imports"] and name not in summary["definitions"]:
-            return {"hash": hashed(["import", *summary["imports"][name]]), "names": [], "imports": {}}
-        found: Summary | None = summary["definitions"].get(name)
-        return found
 
-    def _references(self, module: str, name: str) -> set[Node]:
-        definition = self._definition(module, name)
-        assert definition is not None
-        found = {(module, EFFECTS)}
-        for chain in definition["names"]:
-            first, *rest = chain.split(".")
-            if first in _EVERYTHING:
-                found |= self._everything(module)
-            for target in definition["imports"].get(first, ()):
-                found |= self._follow(target, rest, frozenset())
-            found |= self._members(module, [first, *rest], frozenset()) or set()
-        return {(there, known) for there, known in found if there != module or self._defines(module, known)}
-
-    def _defines(self, module: str, name: str) -> bool:
-        """Whether *name* is more than an import, whose origin is part of the hash of what uses it."""
-        summary = self._summary(module)
-        return summary is not None and name in summary["definitions"]
-
-    def _follow(self, target: str, rest: list[str], seen: frozenset[str]) -> set[Node]:
-        """Resolve what was imported, and the attributes read from it, to definitions.
-
-        A module that is passed on, or asked for what its source does not show, counts as a whole.
-        """
-        module, _, member = target.partition(":")
-        chain = [member, *rest] if member else rest
-        step = ".".join([module, ":", *chain])
-        if self._summary(module) is None or step in seen:
-            return set()
-        found = self._members(module, chain, seen | {step}) if chain else None
-        return self._everything(module) if found is None else found
-
-    def _members(self, module: str, chain: list[str], seen: frozenset[str]) -> set[Node] | None:
-        """Return the definitions that `module.chain` reads, or None if the module has no such name."""
-        summary = self._summary(module)
-        if summary is None:
-            return None
-        first, rest, itself = chain[0], chain[1:], f"{module}:{chain[0]}"
-        targets = [target for target in summary["imports"].get(first, ()) if target != itself]
-        if targets or first in summary["definitions"]:
-            followed = (self._follow(target, rest, seen) for target in targets)
-            return {(module, first)}.union(*followed)
-        if itself in summary["imports"].get(first, ()) or self._is_submodule(module, first):
-            return self._follow(f"{module}.{first}", rest, seen)
-        starred = (self._members(star, chain, seen) for star in summary["stars"] if star != module)
-        return next((found for found in starred if found is not None), None)
-
-    def _is_submodule(self, module: str, name: str) -> bool:
-        path = self._source(module)
-        inside = path is not None and (path.name == "__init__.py" or path.is_dir())
-        return inside and self._summary(f"{module}.{name}") is not None
-
-    def _everything(self, module: str) -> set[Node]:
-        summary = self._summary(module)
-        assert summary is not None
-        found = {(module, name) for name in summary["definitions"]}
-        for target in (target for targets in summary["imports"].values() for target in targets):
-            origin, _, member = target.partition(":")
-            if self._definition(origin, member):
-                found.add((origin, member))
-        return found
-
-    def _summary(self, module: str) -> Summary | None:
-        if module not in self._summaries:
-            path = self._source(module)
-            self._summaries[module] = self._read(module, path) if path else None
-        return self._summaries[module]
-
-    def _read(self, module: str, path: Path) -> Summary:
-        if path.is_dir():
-            return {"imports": {}, "stars": [], "definitions": {}}
-
-        def read(path: Path) -> Summary:
-            return summarise(path.read_bytes(), module, package=path.name == "__init__.py")
-
-        try:
-            return self._remembered.of(path, read, f"{READER}/{module}")
-        except SyntaxError as error:
-            raise UsageError(f"{path.name}, line {error.lineno}: {error.msg}") from error
-
-    def _source(self, module: str) -> Path | None:
-        """Return the file of a project module, its folder if it has none, or None for anything else."""
-        if module not in self._sources:
-            top, *rest = module.split(".")
-            self._sources[module] = _within(self._source(top), rest) if rest else _top(top)
-        return self._sources[module]
-
-
-def _within(start: Path | None, names: list[str]) -> Path | None:
-    """Return the file or folder of a module of the package that starts at a file or folder."""
-    if start is None or (start.is_file() and start.name != "__init__.py"):
-        return None
-    stem = (start.parent if start.is_file() else start).joinpath(*names)
-    candidates = [stem / "__init__.py", stem.with_suffix(".py")]
-    return next((path for path in candidates if path.is_file()), stem if stem.is_dir() else None)
-
-
-def _top(name: str) -> Path | None:
-    """Return the file or folder of a top-level module of the project, or None for anything else."""
-    if name in sys.stdlib_module_names:
-        return None
-    origin, folders = _location(name)
-    if origin is None and not folders:
-        return None
-    path = Path(origin or folders[0])
-    installed = {"site-packages", "dist-packages"} & set(path.parts) and name != __name__.partition(".")[0]
-    return None if installed or (path.is_file() and path.suffix != ".py") else path
-
-
-def _location(name: str) -> tuple[str | None, list[str]]:
-    """Return the file of a top-level module and the folders of a package, without importing it."""
-    if module := sys.modules.get(name):
-        return getattr(module, "__file__", None), list(getattr(module, "__path__", ()))
-    spec = find_spec(name)
-    return (spec.origin, list(spec.submodule_search_locations or ())) if spec else (None, [])
-
-
-def _roots(cell: Cell) -> Iterator[Node]:
-    for item in cell.inline:
-        function = item.function
-        yield _place(function.function)
-        for parameter, package in function.plugins.items():
-            for chosen in _chosen(item.arguments[parameter], package):
-                yield f"{package}.{chosen}", chosen
-        yield from _classes(item.arguments)
+def _undeclared(pattern: str) -> str:
+    if pattern == ANY:
+        return "loads plug-ins of a package that is worked out: every module of the project counts"
+    if pattern.endswith(ANY):
+        return f"loads plug-ins of a package whose name begins with {pattern[:-1]}: every such module counts"
+    return f"loads plug-ins of {pattern}, which no parameter of the cell is declared to name: all of them count"
 
 
 def _place(thing: object) -> Node:
@@ -229,25 +158,36 @@ def _place(thing: object) -> Node:
     return getattr(thing, "__module__", ""), getattr(thing, "__qualname__", "").partition(".")[0]
 
 
-def _chosen(value: object, package: str) -> list[str]:
-    """Return the plug-ins that an argument names; all of them where another cell will name one."""
-    if isinstance(value, Cell):
-        return plugins.names(package)
-    values = value if isinstance(value, list | tuple) else [value]
-    return [item for item in values if isinstance(item, str)]
+_PLAIN = (type(None), bool, int, float, str, Cell)
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Find the strings in a value, wherever in it they stand: a mapping may name plug-ins by its keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _strings([*value, *value.values()])
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _strings(item)
+    elif is_dataclass(value):
+        for member in fields(value):
+            yield from _strings(getattr(value, member.name))
 
 
 def _classes(value: object) -> Iterator[Node]:
     """Find the classes of objects among arguments: their methods may be called, and no import shows it."""
-    if value is None or isinstance(value, Cell | str | int | float | type):
+    kind = type(value)
+    if kind in _PLAIN:
         return
+    if kind not in (dict, list, tuple, set, frozenset):
+        yield _place(kind)
     if isinstance(value, Mapping):
         for item in value.values():
             yield from _classes(item)
     elif isinstance(value, list | tuple | set | frozenset):
         for item in value:
             yield from _classes(item)
-    elif is_dataclass(value) or isinstance(value, Input):
-        yield _place(type(value))
-        for member in fields(value) if is_dataclass(value) else ():
+    elif is_dataclass(value) and not isinstance(value, type):
+        for member in fields(value):
             yield from _classes(getattr(value, member.name))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from compute.engine.privacy import redacted
 from compute.errors import UsageError
 
 T = TypeVar("T")
@@ -27,6 +28,14 @@ class Remembered:
         self.index = index
         self.entries: dict[str, Any] = read_json(index) if index else {}
         self._changed = False
+        self._folders = [(f"{folder}{os.sep}", short) for folder, short in _near(index)] if index else []
+
+    def _told(self, path: str) -> str:
+        """Name a file in the index by its place in the cache or project: where these lie is nobody's business."""
+        for folder, short in self._folders:
+            if path.startswith(folder):
+                return short + path[len(folder) :]
+        return redacted(path) if self.index else path
 
     def of(self, path: Path | str, work: Callable[[Path], T], kind: str = "", settled: float = SETTLED) -> T:
         """Return what *work* gives for *path*, from memory if the file is as it was then.
@@ -34,7 +43,7 @@ class Remembered:
         *kind* keeps apart what different work, or another version of the same, gives for one file. A file
         younger than *settled* seconds is not remembered; 0 is for those that are never written to again.
         """
-        name, seen = f"{path}?{kind}", stamp(path)
+        name, seen = f"{self._told(str(path))}?{kind}", stamp(path)
         match self.entries.get(name):
             case [known, value] if known == seen:
                 return cast(T, value)
@@ -44,12 +53,30 @@ class Remembered:
             self._changed = True
         return found
 
+    def known(self, kind: str) -> list[Any]:
+        """Return all values of one *kind*, those of the files written last in the end; no file is looked at."""
+        found = [entry for name, entry in self.entries.items() if name.endswith(f"?{kind}")]
+        return [value for _, value in sorted(found, key=lambda entry: entry[0][1])]
+
+    def seen(self, path: Path | str, kind: str = "") -> list[int]:
+        """Return the stat under which something is remembered for *path*; empty if nothing is."""
+        match self.entries.get(f"{self._told(str(path))}?{kind}"):
+            case [list(known), _]:
+                return known
+        return []
+
     def save(self) -> None:
         """Write the index if something was added; a read-only cache is no reason to fail."""
         if self.index and self._changed:
             with suppress(OSError):
                 write_atomically(self.index, json.dumps(self.entries).encode())
                 self._changed = False
+
+
+def _near(index: Path) -> list[tuple[Path, str]]:
+    """Return the cache and the project that an index belongs to, with what stands for them."""
+    cache = index.parent.parent
+    return [(cache, "cache:"), (cache.parent, "./")]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal
 from compute.engine.cell import Cell, reachable
 from compute.engine.code import Code
 from compute.engine.record import Trace, trace_id
+from compute.engine.sources import Sources
 from compute.engine.store import Stamp, Store
 
 Kind = Literal["missing", "code changed", "input changed", "failed before", "forced", "input will run"]
@@ -64,6 +65,7 @@ class Planner:
         self.store = store
         self.code = code
         self.forced = forced
+        self.sources = Sources(store.root)
 
     def plan(self, wanted: Iterable[Cell]) -> Plan:
         """Plan the computation of *wanted*: nothing runs, and no cell function is imported."""
@@ -76,6 +78,10 @@ class Planner:
         """Return the trace that *cell* has under the present code and the given digests by key."""
         inputs = {item.key: digests[item.key] for item in cell.stored_inputs}
         return Trace(self.code.parts(cell), inputs, trace_id(self.code.fingerprint(cell), inputs))
+
+    def remember(self, trace: Trace) -> None:
+        """Keep the text of what a result will be made by, for `why` to show what changed since."""
+        self.sources.keep(self.code, trace.code)
 
     def _step(self, cell: Cell, steps: Mapping[str, Step]) -> Step:
         inputs = [steps[item.key] for item in cell.stored_inputs]

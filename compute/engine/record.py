@@ -1,30 +1,23 @@
 """The record of one result: what it was made from, by which code, where, and at what cost.
 
-Holds no tokens, no names of users or hosts, no paths.
+Holds no tokens, no names of users or hosts, no paths: see `privacy`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from compute.engine import files
 from compute.engine.cell import Cell
 from compute.engine.code import fingerprint
 from compute.engine.keys import Input, canonical, dumps, hashed
-from compute.engine.versions import version
+from compute.engine.privacy import redacted
 
 SCHEMA = 2
-LIBRARIES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers", "datasets", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -57,9 +50,13 @@ class Cost:
     """What computing a result took."""
 
     seconds: float
+    """Wall-clock time, loading the inputs included, writing the result not."""
     cpu_seconds: float
+    """Time on all cores together, that of child processes that have ended included."""
     peak_memory: int
-    """Bytes; the highest resident size of the process until then."""
+    """Bytes: the highest resident size of the process while it computed the cell, on Linux; what the process had
+    loaded before counts, as do other cells that run beside it in threads. Elsewhere, and where the kernel lets no
+    process reset its mark, the highest until then."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +112,14 @@ def readable(value: object) -> Any:
     A cell that is not kept has its arguments, too: no record of its own shows them.
     """
     if isinstance(value, str):
-        return without_folders(value)
+        return redacted(value)
     if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, Cell):
-        named = {"cell": without_folders(value.name), "key": value.key}
+        named = {"cell": redacted(value.name), "key": value.key}
         return named if value.function.store else {**named, "arguments": readable(value.arguments)}
     if isinstance(value, Mapping):
-        return {str(name): readable(item) for name, item in value.items()}
+        return {redacted(str(name)): readable(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [readable(item) for item in value]
     if isinstance(value, set | frozenset):
@@ -132,65 +129,3 @@ def readable(value: object) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {member.name: readable(getattr(value, member.name)) for member in fields(value)}
     return value
-
-
-def without_folders(text: str) -> str:
-    """Shorten the paths in a text: where the project lies, and whose it is, is nobody's business."""
-    for folder, name in ((str(Path.cwd()), "."), (str(Path.home()), "~")):
-        text = text.replace(folder + os.sep, name + os.sep)
-    return text
-
-
-def environment() -> dict[str, Any]:
-    """Describe the versions, the machine and the state of the source under which this process computes."""
-    return {
-        "python": platform.python_version(),
-        "libraries": {name: found for name in LIBRARIES if (found := version(name))},
-        "machine": {**_machine(), "accelerator": _accelerator()},
-        "system": f"{platform.system()} {platform.machine()}",
-        "threads": _threads(),
-        "git": _git(),
-    }
-
-
-@cache
-def _machine() -> dict[str, Any]:
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "memory": _memory()}
-
-
-def _threads() -> int | None:
-    """Return how many threads a process computes on; OMP_NUM_THREADS may also be empty or a list."""
-    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(first) if first.isdigit() else os.cpu_count()
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-
-
-def _accelerator() -> str | None:
-    torch = sys.modules.get("torch")
-    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
-
-
-@cache
-def _git() -> dict[str, Any] | None:
-    """Return the commit and whether the work tree differs from it; None outside a repository."""
-    try:
-        commit = _run("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_run("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _run(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()

@@ -1,51 +1,45 @@
 """The store under `cache/`: whole results or none.
 
 results/ab/<key>/<trace>/        payload and record.json; the record, written last, commits
-failures/<key>.json              the last failure of a cell, until it succeeds
+objects/ab/<sha256>              the large files among the payloads, each once (see `objects`)
+failures/<key>.json              the last failure of a cell, until it succeeds (see `failures`)
 quarantine/                      damaged results, never served
-tmp/                             results being written
+tmp/                             results being written (see `scratch`)
+
+A result is written to tmp/, digested, and renamed into place. Should the machine go down, the digests tell
+which results were written in part. Those that took longer than COSTLY are flushed to the disk before the
+rename, at some milliseconds a file; the rest is computed again sooner than it is flushed.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compute.engine import codec, files
+from compute.engine import codec, files, objects
+from compute.engine.failures import Failure, Failures
 from compute.engine.record import Record
+from compute.engine.scratch import Scratch
 from compute.errors import RecountError
 
+__all__ = ["DamagedResult", "Failure", "Stamp", "Store"]
+
 RECORD = "record.json"
+COSTS = "costs"
 
 COSTLY = 1.0
-"""Seconds. What took longer is flushed to the disk; the rest is computed again sooner than it is flushed, for
-should the machine go down, the digests tell which results were written in part."""
+"""Seconds of computation, from which on a result is flushed to the disk before it counts."""
 
 
 class DamagedResult(RecountError):  # noqa: N818 - it says what was found, as KeyboardInterrupt does
     """A stored result does not have the bytes that its record promises."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A cell's last failure."""
-
-    key: str
-    name: str
-    trace: str
-    error: str
-    traceback: str
-    attempts: int
-    when: str
 
 
 class Stamp(NamedTuple):
@@ -63,17 +57,24 @@ class Store:
         self.root = root
         self._remembered = remembered or files.Remembered()
         self._results = str(root / "results")
+        self._failures = Failures(root / "failures")
+        self._scratch = Scratch(root / "tmp")
 
-    # -- results ---------------------------------------------------------------------------------
+    # -- results that are there ------------------------------------------------------------------
 
     def stamp(self, key: str, trace: str) -> Stamp | None:
         """Return what tells the result committed for (key, trace), or None; its record is read only if unknown."""
         path = f"{self._results}/{key[:2]}/{key}/{trace}/{RECORD}"
         try:
-            found = self._remembered.of(path, _stamp, settled=0)
+            found = self._remembered.of(path, _stamp, COSTS, settled=0)
         except (FileNotFoundError, ValueError):
             return None
-        return Stamp(*found) if found[:2] == [key, trace] else None
+        return Stamp(*found[:3]) if found[:2] == [key, trace] else None
+
+    def written(self, stamp: Stamp) -> list[int]:
+        """Return size and time of the record behind a stamp as it was last seen: others once it is written anew."""
+        path = f"{self._results}/{stamp.key[:2]}/{stamp.key}/{stamp.trace}/{RECORD}"
+        return self._remembered.seen(path, COSTS)[:2]
 
     def find(self, key: str, trace: str) -> Record | None:
         """Return the record of the result committed for (key, trace), or None; a damaged record is none."""
@@ -107,12 +108,49 @@ class Store:
         if sound:
             return codec.read(folder)
         present = self.find(record.key, record.trace.id)
-        if present in (None, record):  # else it was replaced, which is no damage
-            self._quarantine(folder)
+        # One that was replaced meanwhile is not damaged.
+        place = self._quarantine(folder, record) if present in (None, record) else "has gone since"
         raise DamagedResult(
-            f"{record.name}: stored result {record.key[:12]} was damaged and is set aside under "
-            f"{self.root.name}/quarantine; build again to recompute it"
+            f"{record.name}: stored result {record.key[:12]} was damaged and {place}; build again to recompute it"
         )
+
+    def others(self, key: str) -> list[Record]:
+        """Return the results of *key* under any trace, the newest by its own word last."""
+        found = _records(self._folder(key).glob(f"*/{RECORD}"))
+        return sorted(found, key=lambda item: (item.when, item.trace.id))
+
+    def all(self, function: str | None = None) -> Iterator[Record]:
+        """Walk all records, or those of one cell function."""
+        found = _records((self.root / "results").glob(f"*/*/*/{RECORD}"))
+        return (record for record in found if function in (None, record.function))
+
+    def costs(self) -> Iterator[tuple[str, str, float, int]]:
+        """Return key, function, seconds and peak memory of the results that are remembered, the newest last.
+
+        No file is read, but where nothing is remembered yet: then every record is, once.
+        """
+        known = self._remembered.known(COSTS)
+        if not known:
+            for path in (self.root / "results").glob(f"*/*/*/{RECORD}"):
+                with suppress(OSError, ValueError):
+                    self._remembered.of(path, _stamp, COSTS, settled=0)
+            known = self._remembered.known(COSTS)
+        return ((key, function, seconds, memory) for key, _, _, function, seconds, memory in known)
+
+    def _folder(self, key: str) -> Path:
+        return self.root / "results" / key[:2] / key
+
+    # -- results that come and go ----------------------------------------------------------------
+
+    def check_writable(self) -> None:
+        """Raise RecountError, in one line, where nothing can be written: better before than after computing."""
+        try:
+            self.scratch().rmdir()
+        except OSError as error:
+            raise RecountError(
+                f"{self.root.name}/ cannot be written ({error.strerror}), so no result could be kept; "
+                "make it writable, or choose another cache folder"
+            ) from error
 
     def commit(self, record: Record, value: object, *, anew: bool = False) -> Record:
         """Write a result and its record, filled in with digest, size and files; all of it or nothing.
@@ -138,7 +176,13 @@ class Store:
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
+    def remove(self, record: Record) -> None:
+        """Delete a result; nothing happens if it is gone. Its objects stay, for others may be about to link them."""
+        with suppress(FileNotFoundError):
+            self._scratch.discard(self.folder(record.key, record.trace.id))
+
     def _finish(self, part: Path, record: Record, *, anew: bool = False) -> Record:
+        objects.share(self.root, part, record.files)
         (part / RECORD).write_text(record.to_json(), encoding="utf-8")
         if record.cost.seconds > COSTLY:
             _flush(part)
@@ -152,84 +196,55 @@ class Store:
             part.rename(target)
         except OSError:
             if not target.exists():
-                raise
+                target.parent.mkdir(parents=True, exist_ok=True)  # it may have been swept, as it was empty
+                part.rename(target)
+                return record
             present = self.find(record.key, record.trace.id)
             if present and not anew:
                 return present
-            self._discard(target)
+            self._scratch.discard(target)
             part.rename(target)
         return record
 
-    def _discard(self, folder: Path) -> None:
-        old = self._temporary()
-        folder.rename(old)
-        shutil.rmtree(old, ignore_errors=True)
+    def _quarantine(self, folder: Path, record: Record) -> str:
+        """Set a damaged result aside, and see that no other takes its damaged files for its own; say what was done."""
+        aside = self.root / "quarantine" / f"{folder.parent.name[:12]}-{uuid.uuid4().hex[:8]}"
+        try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                folder.rename(aside)
+            objects.drop_damaged(self.root, record.files.values())
+        except OSError as error:
+            return f"cannot be set aside ({error.strerror})"
+        return f"is set aside under {self.root.name}/quarantine"
 
-    def others(self, key: str) -> list[Record]:
-        """Return the results of *key* under any trace, the newest last."""
-        return sorted(_records(self._folder(key).glob(f"*/{RECORD}")), key=lambda item: item.when)
-
-    def all(self, function: str | None = None) -> Iterator[Record]:
-        """Walk all records, or those of one cell function."""
-        found = _records((self.root / "results").glob(f"*/*/*/{RECORD}"))
-        return (record for record in found if function in (None, record.function))
-
-    def _folder(self, key: str) -> Path:
-        return self.root / "results" / key[:2] / key
-
-    # -- failures --------------------------------------------------------------------------------
+    # -- failures and temporary folders ----------------------------------------------------------
 
     def failure(self, key: str) -> Failure | None:
         """Return the last failure of *key*, if it has not succeeded since."""
-        try:
-            return Failure(**json.loads(self._failure(key).read_bytes()))
-        except (OSError, ValueError, TypeError):
-            return None
+        return self._failures.find(key)
 
     def fail(self, failure: Failure) -> Failure:
         """Keep a failure, counting the attempts."""
-        before = self.failure(failure.key)
-        failure = replace(failure, attempts=(before.attempts if before else 0) + 1)
-        with suppress(OSError):  # on a full disk it is still told, if not kept
-            files.write_atomically(self._failure(failure.key), json.dumps(asdict(failure), indent=1).encode())
-        return failure
+        return self._failures.keep(failure)
 
     def forget_failure(self, key: str) -> None:
         """Drop what is kept of a failure: the cell has succeeded."""
-        self._failure(key).unlink(missing_ok=True)
-
-    def _failure(self, key: str) -> Path:
-        return self.root / "failures" / f"{key}.json"
-
-    # -- temporary folders -----------------------------------------------------------------------
+        self._failures.forget(key)
 
     def scratch(self) -> Path:
         """Make a temporary folder on the store's own file system."""
-        part = self._temporary()
-        part.mkdir(parents=True)
-        return part
+        return self._scratch.make()
 
     def sweep(self) -> int:
         """Remove what processes of this machine that no longer live have left behind; return how many."""
-        parts = (self.root / "tmp").glob(f"{_machine()}-*")
-        left = [part for part in parts if not _alive(part.name.split("-")[1])]
-        for part in left:
-            shutil.rmtree(part, ignore_errors=True)
-        return len(left)
-
-    def _temporary(self) -> Path:
-        return self.root / "tmp" / f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
-
-    def _quarantine(self, folder: Path) -> None:
-        aside = self.root / "quarantine" / f"{folder.parent.name[:12]}-{uuid.uuid4().hex[:8]}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            folder.rename(aside)
+        return self._scratch.sweep()
 
 
-def _stamp(path: Path) -> list[str]:
+def _stamp(path: Path) -> list[Any]:
+    """Read what is remembered of a record: its stamp, and what it cost (see `Store.costs`)."""
     record = Record.from_json(path.read_bytes())
-    return [record.key, record.trace.id, record.digest]
+    return [record.key, record.trace.id, record.digest, record.function, record.cost.seconds, record.cost.peak_memory]
 
 
 def _measured(record: Record, folder: Path) -> Record:
@@ -261,18 +276,3 @@ def _flush(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _machine() -> str:
-    """Tell this machine from others that share the folder, without its name."""
-    return sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from compute.engine import stores
 from compute.engine.cell import Cell, replace_cells
 from compute.engine.keys import key_of
-from compute.engine.record import Cost, Record, Trace, environment, readable, without_folders
+from compute.engine.machine import Meter, environment, source
+from compute.engine.privacy import know, redacted
+from compute.engine.record import Cost, Record, Trace, readable
 from compute.engine.store import DamagedResult, Failure, Store
 from compute.errors import UsageError
 
@@ -35,6 +36,8 @@ class Task:
     """The store that takes the result, if not *root*."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that are set where the task runs: settings, such as the device."""
+    source: Mapping[str, Any] | None = field(default_factory=source)
+    """The commit of the source, as it is where the task is made."""
 
     def __getstate__(self) -> dict[str, object]:
         """Travel without the cells behind the stored inputs."""
@@ -59,7 +62,8 @@ def run(task: Task) -> Record | Failure:
     Raises DamagedResult if the result of a stored input is not whole, so that it must be computed again.
     """
     os.environ.update(task.environment)
-    store = Store(task.into or task.root)
+    know(task.root.parent)
+    store = Store(task.into) if task.into else stores.at(task.root)
     try:
         record = _compute(task, store)
     except DamagedResult:
@@ -71,9 +75,9 @@ def run(task: Task) -> Record | Failure:
 
 
 def _compute(task: Task, store: Store) -> Record:
-    started, cpu = time.perf_counter(), time.process_time()
-    value = _call(task.cell, _Inputs(Store(task.root), task.inputs))
-    cost = Cost(round(time.perf_counter() - started, 3), round(time.process_time() - cpu, 3), _peak())
+    meter = Meter()
+    value = _call(task.cell, _Inputs(stores.at(task.root), task.inputs))
+    cost = meter.cost()
     for item in task.cell.inline:
         if key_of(item.function.name, item.arguments) != item.key:
             raise UsageError(f"a file that {item.name} reads changed during the build; build again")
@@ -120,7 +124,7 @@ def _record(task: Task, cost: Cost) -> Record:
     cell = task.cell
     return Record(
         key=cell.key,
-        name=without_folders(cell.name),
+        name=redacted(cell.name),
         function=cell.function.name,
         arguments=readable(cell.arguments),
         trace=task.trace,
@@ -130,18 +134,24 @@ def _record(task: Task, cost: Cost) -> Record:
         cost=cost,
         seed=cell.seed,
         when=_now(),
-        environment=environment(),
+        environment={**environment(task.source), "settings": _settings(task)},
     )
 
 
+def _settings(task: Task) -> dict[str, str]:
+    """Return the settings that say how, not where, the cell ran."""
+    return {name: redacted(value) for name, value in task.environment.items() if name != stores.SETTING}
+
+
 def failure(task: Task, error: BaseException) -> Failure:
-    """Describe what a task raised, without this machine's folders."""
+    """Describe what a task raised, without what would betray whose machine it is."""
+    know(task.root.parent)
     return Failure(
         key=task.cell.key,
-        name=without_folders(task.cell.name),
+        name=redacted(task.cell.name),
         trace=task.trace.id,
-        error=without_folders(f"{type(error).__name__}: {error}"),
-        traceback=without_folders("".join(traceback.format_exception(error))),
+        error=redacted(f"{type(error).__name__}: {error}"),
+        traceback=redacted("".join(traceback.format_exception(error))),
         attempts=0,
         when=_now(),
     )
@@ -149,10 +159,3 @@ def failure(task: Task, error: BaseException) -> Failure:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _peak() -> int:
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

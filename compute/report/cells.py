@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from compute.engine.cell import Cell, CellFunction
+from compute.engine.privacy import redacted
 from compute.engine.record import Record, readable
 from compute.report.jinja import environment
+from compute.report.known import LOOKS
 
 if TYPE_CHECKING:
-    from compute.engine.build import Results
-    from compute.engine.code import Code
+    from compute.report.known import Known
     from compute.session import Opened
 
 
@@ -32,29 +34,40 @@ def link(cell: Cell, base: str = "cells/") -> str:
     return f"{base}{cell.function.name}/#{anchor(cell)}"
 
 
-def pages(root: Path, code: Code, opened: Opened, results: Results) -> dict[str, str]:
+def command(opened: Opened) -> str:
+    """Return the command that builds a study as it is opened."""
+    return _words(opened, "build", opened.study.slug)
+
+
+def _words(opened: Opened, *words: str) -> str:
+    changes = [part for change in opened.changes for part in ("--set", redacted(change))]
+    return shlex.join(["python", "-m", "compute", *words, "--profile", opened.profile, *changes])
+
+
+def pages(root: Path, known: Known) -> dict[str, str]:
     """Return the pages by file name, with the records of each function beside it as JSON."""
     template = environment(root).get_template("cells.md.j2")
     made: dict[str, str] = {}
-    for function, cells in _by_function(opened.cells):
-        records = [record for cell in cells if (record := results.records.get(cell.key))]
+    for function, cells in _by_function(known.opened.cells):
+        records = known.records(cells)
         name = function.name
         made[f"{name}.md"] = template.render(
-            study=opened.study,
+            study=known.opened.study,
             function=name,
             summary=inspect.getdoc(function.function) or "",
             source=inspect.getsource(function.function),
-            code=code.parts(cells[0]),
-            cells=[_cell(cell, results) for cell in cells],
+            code=known.code.parts(cells[0]),
+            cells=[_cell(cell, known) for cell in cells],
             seconds=sum(record.cost.seconds for record in records),
         )
-        made[f"{name}.json"] = json.dumps(_records(records), sort_keys=True, ensure_ascii=False, indent=0)
-    made["index.md"] = environment(root).get_template("cells_index.md.j2").render(**overview(opened, results))
+        made[f"{name}.json"] = json.dumps(_records(known, records), sort_keys=True, ensure_ascii=False, indent=0)
+    made["index.md"] = environment(root).get_template("cells_index.md.j2").render(**overview(known))
     return made
 
 
-def _records(records: Sequence[Record]) -> list[dict[str, Any]]:
-    return [asdict(record) for record in records]
+def _records(known: Known, records: Sequence[Record]) -> list[dict[str, Any]]:
+    verified = {key: asdict(found) for key, found in known.verified.items()}
+    return [{**asdict(record), "verified": verified.get(record.key)} for record in records]
 
 
 def _by_function(cells: Sequence[Cell]) -> list[tuple[CellFunction, list[Cell]]]:
@@ -64,18 +77,21 @@ def _by_function(cells: Sequence[Cell]) -> list[tuple[CellFunction, list[Cell]]]
     return list(found.values())
 
 
-def _cell(cell: Cell, results: Results) -> dict[str, Any]:
+def _cell(cell: Cell, known: Known) -> dict[str, Any]:
     """Return what a page shows of one call."""
-    record, failure = results.records.get(cell.key), results.failures.get(cell.key)
+    verified = known.verified.get(cell.key)
     return {
         "anchor": anchor(cell),
-        "name": cell.name,
-        "state": results.state(cell),
+        "name": redacted(cell.name),
+        "state": known.absences.state(cell),
         "arguments": _plain(cell.arguments),
-        "inputs": [{"name": item.name, "href": link(item, "../")} for item in cell.stored_inputs],
-        "record": record,
-        "failure": failure,
+        "inputs": [{"name": redacted(item.name), "href": link(item, "../")} for item in cell.stored_inputs],
+        "record": known.results.records.get(cell.key),
+        "absent": known.absences.of(cell),
+        "verified": verified,
+        "look": LOOKS[verified.outcome] if verified else "",
         "key": cell.key,
+        "again": _words(known.opened, "run", redacted(cell.name), "--study", known.opened.study.slug),
     }
 
 
@@ -101,27 +117,32 @@ def _without_cells(value: Any) -> Any:
     return value
 
 
-def overview(opened: Opened, results: Results) -> dict[str, Any]:
-    """Sum a study's cells up by function: how many, how long, how large."""
-    rows = []
-    for function, cells in _by_function(opened.cells):
-        records = [record for cell in cells if (record := results.records.get(cell.key))]
-        rows.append(
-            {
-                "function": function.name,
-                "summary": (inspect.getdoc(function.function) or "").partition("\n")[0],
-                "href": f"{function.name}/",
-                "cells": len(cells),
-                "fresh": len(records),
-                "seconds": sum(record.cost.seconds for record in records),
-                "cpu_seconds": sum(record.cost.cpu_seconds for record in records),
-                "peak_memory": max((record.cost.peak_memory for record in records), default=0),
-                "size": sum(record.size for record in records),
-            }
-        )
-    records = [record for cell in opened.cells if (record := results.records.get(cell.key))]
-    newest = max(records, key=lambda record: record.when, default=None)
-    return {"study": opened.study, "functions": rows, "newest": newest, "cells": len(opened.cells)}
+def overview(known: Known) -> dict[str, Any]:
+    """Sum a study's cells up by function: how many, how long, how large; with what was verified and accepted."""
+    records = known.records(known.opened.cells)
+    return {
+        "study": known.opened.study,
+        "functions": [_function(function, cells, known) for function, cells in _by_function(known.opened.cells)],
+        "newest": max(records, key=lambda record: record.when, default=None),
+        "cells": len(known.opened.cells),
+        "verification": known.verification(),
+        "accepted": [{**item, "href": link(item["cell"])} for item in known.accepted()],
+    }
+
+
+def _function(function: CellFunction, cells: Sequence[Cell], known: Known) -> dict[str, Any]:
+    records = known.records(cells)
+    return {
+        "function": function.name,
+        "summary": (inspect.getdoc(function.function) or "").partition("\n")[0],
+        "href": f"{function.name}/",
+        "cells": len(cells),
+        "fresh": len(records),
+        "seconds": sum(record.cost.seconds for record in records),
+        "cpu_seconds": sum(record.cost.cpu_seconds for record in records),
+        "peak_memory": max((record.cost.peak_memory for record in records), default=0),
+        "size": sum(record.size for record in records),
+    }
 
 
 def configuration(opened: Opened) -> str:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compute.report import cells, drawing, reference, study_tables, tables
+from compute.report import boxes, cells, drawing, reference, study_tables, tables
 from compute.report import files as generated
-from compute.report.assemble import Absent, Assembled, Assembler, call
+from compute.report.absence import worst
+from compute.report.assemble import Assembler, call
 from compute.report.jinja import environment
-from compute.report.verdicts import judge
+from compute.report.known import Known
+from compute.report.verdicts import judge, share
 from compute.study import Column
 
 if TYPE_CHECKING:
     from compute.engine.build import Results
     from compute.engine.code import Code
-    from compute.engine.store import Failure, Store
+    from compute.engine.store import Store
     from compute.session import Opened
 
 
@@ -43,10 +44,11 @@ def write_study(
     root: Path, store: Store, code: Code, opened: Opened, results: Results, former: Mapping[str, str]
 ) -> Outcome:
     """Write everything of one study under docs/studies/<slug>/."""
-    page = StudyPage(root, store, opened, results, generated.Written(root / "docs", former))
+    known = Known(store, code, opened, results)
+    page = StudyPage(root, known, generated.Written(root / "docs", former))
     text = environment(root, opened.study.folder).get_template("report.md.j2").render(page.context())
     page.write("index.md", text)
-    for name, content in cells.pages(root, code, opened, results).items():
+    for name, content in cells.pages(root, known).items():
         page.write(f"cells/{name}", content)
     removed = page.written.remove_stale()
     return Outcome(page.changed + len(removed), page.written.manifest, page.summary())
@@ -68,21 +70,18 @@ def write_frame(root: Path, summaries: Mapping[str, Any], former: Mapping[str, s
 class StudyPage:
     """One study's report while it is written: what templates may ask for."""
 
-    def __init__(self, root: Path, store: Store, opened: Opened, results: Results, written: generated.Written) -> None:
+    def __init__(self, root: Path, known: Known, written: generated.Written) -> None:
         self.root = root
-        self.opened = opened
-        self.results = results
+        self.known = known
+        self.opened = opened = known.opened
         self.written = written
         self.folder = f"studies/{opened.study.slug}"
         self.changed = 0
-        assembler = Assembler(store, results)
+        assembler = Assembler(known.store, known.results, known.absences)
         self.assembled = {name: assembler.assemble(rows) for name, rows in opened.results.items()}
         self.published = opened.study.published()
         self.claims = {item.name: judge(item, self.assembled, opened.study.tables) for item in opened.study.claims}
-
-    @cached_property
-    def _macros(self) -> Any:
-        return environment(self.root).get_template("macros.md.j2").module
+        self.boxes = boxes.Boxes(environment(root).get_template("macros.md.j2").module, opened)
 
     def write(self, name: str, data: str | bytes) -> None:
         """Write one file of the study, and count it if it changed."""
@@ -102,20 +101,16 @@ class StudyPage:
             "table": self.table,
             "chart": self.chart,
             "summary": self.summary(),
-            "failures": self._failures(),
-            "provenance": cells.overview(self.opened, self.results),
+            "command": cells.command(self.opened),
+            "problems": self.boxes.of(self.known.absent),
+            "provenance": cells.overview(self.known),
             "configuration": cells.configuration(self.opened),
         }
-
-    def _failures(self) -> list[Failure]:
-        """Return the failures among the study's own cells."""
-        failures = self.results.failures
-        return [failures[cell.key] for cell in self.opened.cells if cell.key in failures]
 
     def summary(self) -> dict[str, Any]:
         """Return what the index says of the study."""
         study, count = self.opened.study, len(self.opened.cells)
-        fresh = sum(cell.key in self.results.records for cell in self.opened.cells)
+        absent = self.known.absent
         verdicts = [item.verdict for item in self.claims.values()]
         return {
             "title": study.title,
@@ -123,9 +118,12 @@ class StudyPage:
             "slug": study.slug,
             "profile": self.opened.profile,
             "cells": count,
-            "fresh": fresh,
-            "state": "fresh" if fresh == count else "failed",
+            "fresh": count - len(absent),
+            "state": worst(absent),
             "verdicts": {word: verdicts.count(word) for word in ("holds", "does not hold", "cannot be told")},
+            "claims": {
+                name: {"verdict": item.verdict, "measured": item.measured} for name, item in self.claims.items()
+            },
         }
 
     def table(self, name: str) -> str:
@@ -133,40 +131,30 @@ class StudyPage:
         table = next(item for item in self.opened.study.tables if item.name == name)
         shown = study_tables.of_study(table, self.assembled[table.rows], self.published, cells.link)
         self.write(f"data/{name}.csv", shown.csv)
-        return self._boxes(self.assembled[table.rows]) + shown.html
+        return self.boxes.of(self.assembled[table.rows].absent) + shown.html
 
     def chart(self, name: str) -> str:
-        """Draw a figure; return its markup, or a box for what is lacking."""
+        """Draw a figure of the rows that lack nothing; return its markup, with boxes for what is lacking."""
         figure = next(item for item in self.opened.study.figures if item.name == name)
         needed = [self.assembled[need] for need in figure.needs]
+        lacking = share(needed)
         if any(item.frame.empty for item in needed):
-            return "".join(map(self._boxes, needed))
+            return self.boxes.of([absent for item in needed for absent in item.absent])
+        try:
+            chart = call(figure, self.assembled)
+        except Exception as error:
+            if not lacking:
+                raise
+            return self.boxes.note(figure.caption, f"not drawn: {lacking}, and without them {error!r}")
         folder = self.written.folder / self.folder / "charts"
-        drawn = drawing.write(call(figure, self.assembled), folder, name)
+        drawn = drawing.write(chart, folder, name)
         for path in drawn.paths:
             self.written.add(path)
         shown = drawing.Figure(files=drawn, caption=figure.caption, base="charts/")
-        return str(self._macros.chart(shown))
-
-    def _boxes(self, assembled: Assembled) -> str:
-        return "".join(self._box(item) for item in assembled.absent[:5])
-
-    def _box(self, absent: Absent) -> str:
-        """Say what is lacking, why, and what would mend it."""
-        failure = self.results.failures.get(absent.cell.key)
-        command = f"python -m compute build {self.opened.study.slug} --profile {self.opened.profile}"
-        return (
-            str(
-                self._macros.box(
-                    absent.state,
-                    absent.cell.name,
-                    failure.error if failure else "an input has no result",
-                    command,
-                    failure.traceback if failure else "",
-                )
-            )
-            + "\n\n"
+        partial = (
+            self.boxes.note("The figure below shows only a part", f"{lacking}: the rest is drawn") if lacking else ""
         )
+        return partial + self.boxes.chart(shown)
 
     def _implied(self) -> str:
         """Write the table of what the published numbers imply."""

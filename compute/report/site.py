@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compute.engine import files
+from compute.engine import files, verify
 from compute.engine.build import Results
 from compute.engine.keys import hashed
 from compute.engine.record import readable
 from compute.engine.versions import version
 
 if TYPE_CHECKING:
+    from compute.engine.cell import Cell
     from compute.engine.code import Code
     from compute.engine.store import Store
     from compute.session import Opened
+
+SHOWN = 2
+"""Raised when pages show something of the cache that they did not show before."""
 
 LIBRARIES = ("altair", "jinja2", "mkdocs-material", "pandas", "vl-convert-python")
 
@@ -32,7 +37,7 @@ def write(root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Op
     """
     manifest = Manifest(root, cache / "index" / "pages.json")
     common = [files.digest(path) for path in _sources(root)] + [version(name) or "" for name in LIBRARIES]
-    wanted = {item.study.slug: _digest(item, results, common) for item in opened}
+    wanted = {item.study.slug: _digest(item, store, results, common) for item in opened}
     stale = [item for item in opened if not manifest.fresh(item.study.slug, wanted[item.study.slug])]
     count = 0
     for item in stale:
@@ -52,13 +57,32 @@ def write(root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Op
     return count
 
 
-def _digest(item: Opened, results: Results, common: list[str]) -> str:
+def verdicts(root: Path, cache: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Return, for each study that has pages, what they say of its claims: `verdict` and `measured` by name."""
+    summaries = Manifest(root, cache / "index" / "pages.json").summaries()
+    return {slug: summary.get("claims", {}) for slug, summary in summaries.items()}
+
+
+def _digest(item: Opened, store: Store, results: Results, common: list[str]) -> str:
     """Return the digest of all that a study's pages show."""
-    cells = [list(stamp) if (stamp := results.records.stamps.get(cell.key)) else [cell.key] for cell in item.cells]
-    states = [[results.state(cell), getattr(results.failures.get(cell.key), "attempts", 0)] for cell in item.cells]
+    cells = [_seen(cell, store, results) for cell in item.cells]
     own = [files.digest(path) for path in _files(item.study.folder)]
     config = json.dumps(readable(item.config), sort_keys=True, default=str)
-    return hashed(["page", item.profile, config, cells, states, own, common])
+    seen = [SHOWN, item.profile, list(item.changes), config, cells, verify.state(store), own, common]
+    return hashed(["page", *seen])
+
+
+def _seen(cell: Cell, store: Store, results: Results) -> list[Any]:
+    """Tell what a page shows of a cell: its result and record, or why there is none and what there was before.
+
+    A record is another when its result was accepted or computed anew. Only what lacks a result costs a look
+    into the store.
+    """
+    if stamp := results.records.stamps.get(cell.key):
+        return [*stamp, *store.written(stamp)]
+    failure = results.failures.get(cell.key) or store.failure(cell.key)
+    former = [record.to_json() for record in store.others(cell.key)[-1:]]
+    return [cell.key, results.state(cell), *([failure.when, failure.attempts] if failure else []), *former]
 
 
 def _sources(root: Path) -> list[Path]:
@@ -106,6 +130,7 @@ class Manifest:
         return {name: self.entries[name]["summary"] for name in sorted(self.entries) if name}
 
     def save(self) -> None:
-        """Write the manifest if it changed."""
+        """Write the manifest if it changed; in a cache that cannot be written, pages are written again next time."""
         if json.dumps(self.entries, sort_keys=True) != self._before:
-            files.write_atomically(self.path, json.dumps(self.entries).encode())
+            with suppress(OSError):
+                files.write_atomically(self.path, json.dumps(self.entries).encode())

@@ -8,6 +8,7 @@ from typing import Any
 
 from compute.engine.cell import Cell
 from compute.report import tables
+from compute.report.absence import Former
 from compute.report.assemble import Assembled, AssembledRow
 from compute.study import Column, Table
 
@@ -19,7 +20,8 @@ def of_study(
 ) -> tables.Table:
     """Return *table* with the rows of *assembled*, whose numbers lead where *link* says."""
     beside = _index(published.get(table.published, ()), table.on)
-    rows = [_row(row, table, beside, link) for row in assembled.rows if row.values]
+    whole_first = sorted(assembled.rows, key=lambda row: bool(row.absent))
+    rows = [_row(row, table, beside, link) for row in whole_first if row.values or row.former]
     columns = [dataclasses.replace(column, link=_href(column.name)) for column in table.columns]
     return tables.Table(
         key=table.name, columns=columns, rows=rows, caption=table.title, csv_href=f"data/{table.name}.csv"
@@ -37,8 +39,9 @@ def _row(
     link: Callable[[Cell], str],
 ) -> dict[str, Any]:
     """Gather the fields that the columns name; what a row lacks is absent, not an error."""
-    stated = beside.get(tuple(row.values.get(name) for name in table.on), {})
-    values = {**row.values, **{f"{PUBLISHED}{name}": value for name, value in stated.items()}}
+    plain = {name: former.value for name, former in row.former.items()} | dict(row.values)
+    stated = beside.get(tuple(plain.get(name) for name in table.on), {})
+    values = {**row.former, **row.values, **{f"{PUBLISHED}{name}": value for name, value in stated.items()}}
     shown: dict[str, Any] = {}
     for column in table.columns:
         for name in filter(None, (column.name, column.low, column.high)):
@@ -49,6 +52,8 @@ def _row(
 
 def _in_unit(value: Any, name: str, column: Column) -> Any:
     """Bring results to percentage points, and published percentages to shares."""
+    if isinstance(value, Former):
+        return dataclasses.replace(value, value=_in_unit(value.value, name, column))
     if value is None or not isinstance(value, int | float) or isinstance(value, bool):
         return value
     if name.startswith(PUBLISHED):

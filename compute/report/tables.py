@@ -12,11 +12,16 @@ from typing import Any
 
 from compute.locales import LOCALES
 from compute.report import formats
+from compute.report.absence import Former
 from compute.study import Column
 
 Row = Mapping[str, Any]
 FILTER_FROM = 10
 """Number of rows from which a table offers a field to filter them."""
+
+MARK = "†"
+"""Stands by a value that is not fresh."""
+_NOTE = f' <span class="rc-former">{MARK} last good value, of other code or inputs; it counts nowhere</span>'
 
 _NUMERIC: Mapping[str, int] = {"percent": 1, "points": 1, "number": 2, "p": 3, "seconds": 0, "bytes": 0}
 _BADGES: Mapping[str, Sequence[str]] = {
@@ -79,13 +84,15 @@ def html(
     if not records:
         return f'<p class="rc-empty" id="table-{_escape(key)}">{_escape(empty)}</p>'
     best = {column.name: _best(records, column) for column in columns}
+    former = any(isinstance(record.get(column.name), Former) for record in records for column in columns)
+    note = _NOTE if former else ""
     body = "\n".join(_row(record, columns, best, row_id) for record in records)
     mark = ' data-filter="Filter rows"' if len(records) >= FILTER_FROM else ""
     download = f' <a class="rc-download" href="{_escape(csv_href)}" download>CSV</a>' if csv_href else ""
     name = f"table-{_escape(key)}"
     return (
         f'<figure class="rc-table" id="{name}"{mark} data-search-exclude>\n'
-        f'<figcaption><span id="{name}-caption">{_escape(caption)}</span>{download}</figcaption>\n'
+        f'<figcaption><span id="{name}-caption">{_escape(caption)}</span>{download}{note}</figcaption>\n'
         f'<div class="rc-table__scroll" tabindex="0" role="region" aria-labelledby="{name}-caption">\n'
         f'<table class="rc-grid" aria-labelledby="{name}-caption">\n'
         f"<thead><tr>{''.join(map(_heading, columns))}</tr></thead>\n"
@@ -110,6 +117,8 @@ def _records(rows: Any) -> list[Row]:
 
 
 def _raw(value: object) -> object:
+    if isinstance(value, Former):
+        return ""
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return "" if formats.is_absent(value) else value
@@ -133,6 +142,8 @@ def _row(record: Row, columns: Sequence[Column], best: Mapping[str, object], row
 
 def _cell(record: Row, column: Column, best: object, index: int) -> str:
     value = record[column.name]
+    if isinstance(value, Former):
+        return _former(record, column, value, index)
     absent = formats.is_absent(value)
     shown = f'<span class="rc-absent">{formats.ABSENT}</span>' if absent else _WRITERS[column.kind](value, column)
     if best is not None and not absent and value == best:
@@ -142,9 +153,28 @@ def _cell(record: Row, column: Column, best: object, index: int) -> str:
         shown = f'<a class="cell" href="{_escape(target)}">{shown}</a>'
     if not absent and column.low:
         shown += _interval(record[column.low], record[column.high], column)
+    return _tagged(shown, column, index, _sort_value(value, column))
+
+
+def _tagged(shown: str, column: Column, index: int, sort: object) -> str:
     tag, scope = ("th", ' scope="row"') if index == 0 else ("td", "")
     look = "rc-number" if column.is_numeric else "rc-text"
-    return f'<{tag}{scope} class="{look}" data-sort="{_escape(_sort_value(value, column))}">{shown}</{tag}>'
+    return f'<{tag}{scope} class="{look}" data-sort="{_escape(sort)}">{shown}</{tag}>'
+
+
+def _former(record: Row, column: Column, former: Former, index: int) -> str:
+    """Write a value that is not fresh as one writes any other, muted and marked; it sorts as nothing."""
+    absent = formats.is_absent(former.value)
+    shown = formats.ABSENT if absent else _WRITERS[column.kind](former.value, column)
+    if target := record.get(column.link) if column.link else None:
+        shown = f'<a class="cell" href="{_escape(target)}">{shown}</a>'
+    shown += f"<sup>{MARK}</sup>"
+    if not absent and column.low:
+        low, high = (
+            item.value if isinstance(item, Former) else item for item in (record[column.low], record[column.high])
+        )
+        shown += _interval(low, high, column)
+    return _tagged(f'<span class="rc-former" title="{_escape(former)}">{shown}</span>', column, index, "")
 
 
 def _interval(low: object, high: object, column: Column) -> str:
@@ -169,7 +199,8 @@ def _best(records: Iterable[Row], column: Column) -> object:
     """Return the value of the column to set in bold, or None."""
     if column.best is None:
         return None
-    values = [record[column.name] for record in records if not formats.is_absent(record[column.name])]
+    found = [record[column.name] for record in records if not isinstance(record[column.name], Former)]
+    values = [value for value in found if not formats.is_absent(value)]
     if len(values) < 2:
         return None
     return max(values) if column.best == "highest" else min(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import time
@@ -166,3 +167,20 @@ def appended(text: Text) -> int:
     """Change the file that was passed, as a user might during a build."""
     note(str(text.path), "more")
     return 1
+
+
+@cell()
+def noisy(x: float) -> dict[str, float]:
+    """Return a number that depends a little on the process."""
+    return {"score": x + 1e-10 * os.getpid()}
+
+
+@cell()
+def random_number() -> float:
+    return random.random()
+
+
+@cell()
+def of_hashes(names: Sequence[str]) -> list[str]:
+    """Return names in the order of a set, as one may by mistake."""
+    return [str(hash(name)) for name in set(names)]

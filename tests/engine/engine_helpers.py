@@ -30,6 +30,8 @@ class Diary:
     reused_: list[str] = field(default_factory=list)
     failed_: list[str] = field(default_factory=list)
     blocked_: list[tuple[str, str]] = field(default_factory=list)
+    elsewhere_: list[str] = field(default_factory=list)
+    noticed_: list[str] = field(default_factory=list)
 
     def started(self, cell: Cell) -> None:
         self.started_.append(cell.name)
@@ -45,6 +47,12 @@ class Diary:
 
     def blocked(self, cell: Cell, by: Cell) -> None:
         self.blocked_.append((cell.name, by.name))
+
+    def elsewhere(self, cell: Cell) -> None:
+        self.elsewhere_.append(cell.name)
+
+    def noticed(self, text: str) -> None:
+        self.noticed_.append(text)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from cells_for_tests import doubled
 from engine_helpers import Package
 
-from compute.engine import code as code_module
+from compute.engine import modules as modules_module
 from compute.engine.cell import Cell, cell
 from compute.engine.code import Code
 from compute.engine.files import Remembered
@@ -457,7 +457,7 @@ def test_remembered_sources_are_not_read_again_and_give_the_same(
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(code_module, "summarise", never)
+    monkeypatch.setattr(modules_module, "summarise", never)
     assert Code(Remembered(tmp_path / "code.json")).parts(total) == expected
 
 
@@ -478,7 +478,7 @@ def test_summaries_of_another_reader_are_not_taken_for_ours(
     Code(remembered).parts(total)
     for entry in remembered.entries.values():
         entry[1] = "another form"
-    monkeypatch.setattr(code_module, "READER", "of the next version")
+    monkeypatch.setattr(modules_module, "READER", "of the next version")
     assert Code(remembered).parts(total) == Code().parts(total)
 
 

@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from compute.engine.names import names_in
-from compute.engine.syntax import _Bare
+from compute.engine.bare import Bare
 
 READ = {
     "the longest chain": ("a.b.c(g().h)", {"a.b.c", "g"}),
@@ -93,7 +93,7 @@ def test_no_function_is_said_to_read_more_than_python_says() -> None:
         source = path.read_text(encoding="utf-8")
         tables = symtable.symtable(source, path.name, "exec").get_children()
         allowed = {(table.get_name(), table.get_lineno()): read_globally(table) for table in tables}
-        for node in _Bare().visit(ast.parse(source)).body:
+        for node in Bare().visit(ast.parse(source)).body:
             if isinstance(node, ast.FunctionDef):
                 lines = [item.lineno for item in (node, *node.decorator_list)]
                 node.decorator_list, node.args.defaults = [], []

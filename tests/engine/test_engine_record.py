@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import json
-import platform
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from cells_for_tests import Box, Text, failing, gathered, halved, length, number, seeded
+from cells_for_tests import Box, Text, halved, number, seeded
 from engine_helpers import Builder
 
-from compute.engine import record as record_module
-from compute.engine.record import Cost, Record, Trace, _seal, environment, readable, without_folders
+from compute.engine import machine
+from compute.engine.machine import Meter, environment, source
+from compute.engine.record import Cost, Record, Trace, _seal, readable
+from compute.engine.store import Store
+from compute.engine.work import Task, run
 
 RECORD = Record(
     key="ab" * 32,
@@ -110,52 +117,11 @@ def test_a_record_says_what_a_result_was_made_from(build: Builder) -> None:
 
 
 @pytest.fixture
-def alice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user with a name, a machine, a token and a home."""
-    home = tmp_path / "home" / "alice-in-person"
-    home.mkdir(parents=True)
-    names = {"HOME": str(home), "USER": "alice-in-person", "LOGNAME": "alice-in-person"}
-    for name, value in {**names, "HF_TOKEN": "hf_planted_secret", "API_KEY": "planted_secret"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(platform, "node", lambda: "alices-machine")
-    record_module._machine.cache_clear()
-    return home
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
 
 
-def written(build: Builder) -> str:
-    """Everything but the payloads that the store holds, with the names of its files."""
-    texts = [f"{path.relative_to(build.store.root)} {path.read_text(encoding='utf-8')}" for path in files(build)]
-    return "\n".join(texts)
-
-
-def files(build: Builder) -> list[Path]:
-    return [path for path in build.store.root.rglob("*.json") if path.name != "value.json"]
-
-
-def test_no_token_user_host_or_folder_stands_in_a_record(build: Builder, alice: Path) -> None:
-    data = alice / "project" / "a.txt"
-    data.parent.mkdir()
-    data.write_text("abc", encoding="utf-8")
-    build(length(Text(data)), gathered(str(data)), number(1, str(data)))
-    text = written(build)
-    assert text.count('"key"') == 3
-    for planted in ("alice", "planted", 'machine"', str(alice.parent), "alices-machine"):
-        assert planted not in text.replace('"machine"', ""), planted
-
-
-def test_no_token_user_host_or_folder_stands_in_a_failure(build: Builder, alice: Path) -> None:
-    results = build(failing(1, str(alice / "log")), failing(2, str(alice / "no" / "log")))
-    assert len(results.failures) == 2
-    text = written(build)
-    assert "No such file or directory: '~/no/log'" in text
-    for planted in ("alice", "planted", str(alice.parent)):
-        assert planted not in text, planted
-
-
-def test_folders_are_shortened_wherever_they_stand(alice: Path) -> None:
-    assert without_folders(f"in '{alice}/a' and {Path.cwd()}/b") == "in '~/a' and ./b"
-
-
+@pytest.mark.usefixtures("without_torch")
 @pytest.mark.parametrize(("setting", "expected"), [("3", 3), ("2,1", 2)])
 def test_the_threads_are_what_the_environment_says(
     monkeypatch: pytest.MonkeyPatch, setting: str, expected: int
@@ -164,15 +130,97 @@ def test_the_threads_are_what_the_environment_says(
     assert environment()["threads"] == expected
 
 
+@pytest.mark.usefixtures("without_torch")
 @pytest.mark.parametrize("setting", ["", "many"])
 def test_an_unreadable_number_of_threads_is_no_failure(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", setting)
     assert environment()["threads"] >= 1
 
 
-def test_an_accelerator_counts_also_when_it_was_first_used_after_other_cells(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_threads_are_what_torch_uses_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(get_num_threads=lambda: 5))  # type: ignore[arg-type]
+    assert environment()["threads"] == 5
+
+
+def test_an_accelerator_counts_also_when_it_was_first_used_after_other_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     environment()
-    monkeypatch.setattr(record_module, "_accelerator", lambda: "a card")
-    assert environment()["machine"]["accelerator"] == "a card"
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        get_device_name=lambda _: "a card",
+        device_count=lambda: 2,
+        get_device_properties=lambda _: SimpleNamespace(total_memory=10**9),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))  # type: ignore[arg-type]
+    assert environment()["machine"]["accelerator"] == {"name": "a card", "count": 2, "memory": 10**9}
+
+
+def test_a_record_tells_the_settings_and_the_commit_under_which_its_task_was_made(store: Store, log: str) -> None:
+    cell = number(1, log)
+    task = Task(cell, Trace({}, {}), {}, store.root, environment={"RECOUNT_PLANTED": "7"}, source={"commit": "abc"})
+    try:
+        record = run(task)
+    finally:
+        os.environ.pop("RECOUNT_PLANTED", None)
+    assert isinstance(record, Record)
+    assert record.environment["settings"] == {"RECOUNT_PLANTED": "7"}
+    assert record.environment["git"] == {"commit": "abc"}
+
+
+def git(*arguments: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    return subprocess.run(["git", *identity, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_source_is_the_commit_of_the_folder_and_dirty_once_a_file_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_source", {})
+    monkeypatch.setattr(machine, "SETTLED", 0.0)
+    monkeypatch.chdir(tmp_path)
+    assert source() is None
+    git("init", "-q")
+    (tmp_path / "a").write_text("1", encoding="utf-8")
+    git("add", "a")
+    git("commit", "-qm", "one")
+    commit = git("rev-parse", "HEAD")
+    assert source() == {"commit": commit, "dirty": False}
+    (tmp_path / "a").write_text("2", encoding="utf-8")
+    assert source() == {"commit": commit, "dirty": True}
+
+
+def test_the_source_is_not_asked_for_at_every_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(machine, "_source", {})
+    monkeypatch.setattr(machine, "_git", lambda: asked.append(1))
+    for _ in range(3):
+        source()
+    assert asked == [1]
+
+
+def test_the_time_of_children_counts_as_time_on_a_core() -> None:
+    meter = Meter()
+    busy = "import time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    assert meter.cost().cpu_seconds >= 0.2
+
+
+RESETTABLE = os.access("/proc/self/clear_refs", os.W_OK)
+
+
+@pytest.mark.skipif(not RESETTABLE, reason="the kernel lets no process reset its mark")
+def test_the_peak_of_memory_is_that_of_the_cell_and_not_of_those_before(
+    in_another_process: Callable[..., str],
+) -> None:
+    printed = in_another_process(
+        """
+        from compute.engine.machine import Meter
+        def peak(size):
+            meter = Meter()
+            bytearray(size)
+            return meter.cost().peak_memory
+        print(peak(300_000_000), peak(10))
+        """
+    )
+    large, small = map(int, printed.split())
+    assert large - small > 250_000_000

@@ -18,7 +18,7 @@ import pytest
 from test_engine_record import RECORD
 
 from compute.engine import codec
-from compute.engine import store as store_module
+from compute.engine import scratch as scratch_module
 from compute.engine.codec import CodecError
 from compute.engine.record import Record, Trace
 from compute.engine.store import DamagedResult, Failure, Store
@@ -121,8 +121,8 @@ def test_what_a_killed_process_left_is_invisible_and_swept(store: Store) -> None
 
 
 def test_left_overs_of_another_machine_are_not_swept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module.platform, "node", lambda: "another-machine")
-    monkeypatch.setattr(store_module.os, "getpid", lambda: 2**22 + 1)
+    monkeypatch.setattr(scratch_module.platform, "node", lambda: "another-machine")
+    monkeypatch.setattr(scratch_module.os, "getpid", lambda: 2**22 + 1)
     theirs = store.scratch()
     assert "another" not in theirs.name
     monkeypatch.undo()

@@ -142,7 +142,7 @@ def test_every_binding_at_the_top_level_is_a_definition(source: str, names: set[
 
 def test_what_a_decorator_of_the_module_registers_is_reached_by_importing() -> None:
     found = summary("def register(f):\n    ALL.append(f)\n\n@register\ndef a(): ...\n\n@cache\ndef b(): ...\n")
-    assert found["definitions"][EFFECTS]["names"] == ["a"]
+    assert found["definitions"][EFFECTS]["registered"] == {"a": [["register"], []]}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def steady(path: Path) -> str:
     """Return a page without times, machines, versions and digests."""
     text = path.read_text(encoding="utf-8").split("## How this page was made")[0]
     text = re.sub(r"<pre><code>Traceback.*?</code></pre>", "<pre><code>Traceback …</code></pre>", text, flags=re.DOTALL)
+    text = re.sub(r"since [0-9-]{10} [0-9:]{5} UTC", "since then", text)
     return re.sub(r"c-[0-9a-f]{12}", "c-…", text)
 
 

@@ -1,0 +1,1 @@
+"""A study whose cells do next to nothing, to measure what the engine costs."""
