@@ -60,8 +60,12 @@ def _is_aside(statement: ast.stmt) -> bool:
     """Whether a top-level `if` is for type checkers or for running the module as a script."""
     if not isinstance(statement, ast.If) or statement.orelse:
         return False
-    test = statement.test.left if isinstance(statement.test, ast.Compare) else statement.test
-    return ast.unparse(test).rpartition(".")[2] in ("TYPE_CHECKING", "__name__")
+    match statement.test:
+        case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]):
+            return True
+        case ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
+            return True
+    return False
 
 
 def _is_idle(node: ast.stmt) -> bool:

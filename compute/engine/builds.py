@@ -20,7 +20,7 @@ from typing import Any
 from compute.engine import files
 from compute.engine.keys import hashed
 from compute.engine.store import Stamp
-from compute.errors import UsageError, unknown
+from compute.errors import RecountError, UsageError, unknown
 
 SCHEMA = 1
 _TIME = "%Y%m%dT%H%M%S"
@@ -173,9 +173,17 @@ class Builds:
     # -- pins ------------------------------------------------------------------------------------
 
     def pins(self) -> dict[str, Manifest]:
-        """Return the pinned builds by name."""
-        paths = sorted(self.pinned.glob("*.json"))
-        return {path.stem: found for path in paths if _NAME.fullmatch(path.stem) and (found := _read(path))}
+        """Return the pinned builds by name; RecountError for one that cannot be read: what it keeps is not known."""
+        found = {}
+        for name in self._pinned():
+            manifest = _read(self.pinned / f"{name}.json")
+            if manifest is None:
+                raise RecountError(f"pin {name!r} cannot be read: remove it by pin --remove {name}, and pin again")
+            found[name] = manifest
+        return found
+
+    def _pinned(self) -> list[str]:
+        return sorted(path.stem for path in self.pinned.glob("*.json") if _NAME.fullmatch(path.stem))
 
     def pin(self, manifest: Manifest, name: str) -> None:
         """Give a build a name, under which its results are kept; UsageError if the name is no good or taken."""
@@ -188,8 +196,8 @@ class Builds:
 
     def unpin(self, name: str) -> None:
         """Take a name off; UsageError with the nearest if there is none."""
-        if name not in self.pins():
-            raise unknown("pin", name, self.pins())
+        if name not in self._pinned():
+            raise unknown("pin", name, self._pinned())
         (self.pinned / f"{name}.json").unlink()
 
     def remove(self, build: str) -> None:

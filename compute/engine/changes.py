@@ -101,20 +101,18 @@ class Comparison:
         """Compare *cell* with one result. Inputs are compared by key, so for another call those that both have."""
         old, new = dict(_flat(record.arguments)), dict(_flat(readable(cell.arguments)))
         parts, before, same = self.code.parts(cell), record.trace.code, record.key == cell.key
-        names = _differing(before, parts)
         known = {key: made for key, made in digests.items() if same or key in record.trace.inputs}
+        names = _differing(before, parts)
         return Changes(
             record,
             same,
-            tuple(Difference(name, old.get(name, ABSENT), new.get(name, ABSENT)) for name in _differing(old, new)),
-            tuple(self._code_change(name, record, parts) for name in names if ":" in name),
-            tuple(
-                Difference(name, before.get(name, ABSENT), parts.get(name, ABSENT)) for name in names if ":" not in name
-            ),
-            tuple(
-                self._input_change(record, key, made)
-                for key, made in known.items()
-                if record.trace.inputs.get(key) != made
+            config=_differences(old, new),
+            code=tuple(self._code_change(name, record, parts) for name in names if ":" in name),
+            libraries=tuple(item for item in _differences(before, parts) if ":" not in item.name),
+            inputs=tuple(
+                self._input_change(record, key, known[key])
+                for key in _differing(record.trace.inputs, known)
+                if key in known
             ),
         )
 
@@ -127,6 +125,11 @@ class Comparison:
         before = self.sources.text(old) if old else ""
         after = self.code.text(name)[1] if new else ""
         return CodeChange(name, change, old, new, _diff(name, record, before, after))
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Difference, ...]:
+    names = _differing(old, new)
+    return tuple(Difference(name, old.get(name, ABSENT), new.get(name, ABSENT)) for name in names)
 
 
 def _spelt(value: Any) -> str:

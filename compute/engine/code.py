@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from types import CellType
 
 from compute.engine.bindings import EFFECTS
 from compute.engine.cell import Cell, cells_in
@@ -101,7 +102,7 @@ class Code:
     def _roots(self, cell: Cell) -> Iterator[Node]:
         for item in cell.inline:
             function = item.function
-            yield _place(function.function)
+            yield from map(_place, _functions(function.function))
             for parameter, package in function.plugins.items():
                 for chosen in self._chosen(item.arguments[parameter], package):
                     yield f"{package}.{chosen}", chosen
@@ -119,7 +120,11 @@ class Code:
         said: set[str] = set()
         stack = list(start.roots)
         while stack:
-            for node in self._reach.of(stack.pop()) - found:
+            root = stack.pop()
+            if self._reach.definition(root) is None and (whole := self._reach.whole(root[0])):
+                said.add(f"{':'.join(root)} is not among what its source defines: the whole module {root[0]} counts")
+                stack.extend(whole - found)
+            for node in self._reach.of(root) - found:
                 found.add(node)
                 place = ":".join(node)
                 said.update(f"{place} {line}" for line in self._reach.widened.get(node, ()))
@@ -158,7 +163,29 @@ def _place(thing: object) -> Node:
     return getattr(thing, "__module__", ""), getattr(thing, "__qualname__", "").partition(".")[0]
 
 
-_PLAIN = (type(None), bool, int, float, str, Cell)
+def _functions(function: object) -> Iterator[object]:
+    """Find a function and those that it wraps: a decorator below @cell may not have passed the name on."""
+    seen: set[int] = set()
+    stack = [function]
+    while stack:
+        found = stack.pop()
+        if id(found) not in seen and hasattr(found, "__qualname__"):
+            seen.add(id(found))
+            yield found
+            held = map(_held, getattr(found, "__closure__", None) or ())
+            stack.extend([*held, getattr(found, "__wrapped__", None)])
+
+
+def _held(variable: CellType) -> object:
+    """Return what a variable of a function around stands for; None if it has no value yet."""
+    try:
+        return variable.cell_contents
+    except ValueError:
+        return None
+
+
+_PLAIN = frozenset({type(None), bool, int, float, str, Cell})
+_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -180,9 +207,9 @@ def _classes(value: object) -> Iterator[Node]:
     kind = type(value)
     if kind in _PLAIN:
         return
-    if kind not in (dict, list, tuple, set, frozenset):
+    if kind not in _CONTAINERS:
         yield _place(kind)
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # the first is the fast one
         for item in value.values():
             yield from _classes(item)
     elif isinstance(value, list | tuple | set | frozenset):

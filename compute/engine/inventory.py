@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compute.engine.record import SCHEMA, Record
+from compute.engine.record import JOBLIB, SCHEMA, Record
 from compute.engine.scratch import Scratch
 from compute.engine.store import RECORD
 
@@ -98,7 +98,7 @@ class Inventory:
         self.results: list[Entry] = []
         """Those of this version of the tool, and damaged ones."""
         self.foreign: list[Entry] = []
-        """Those of other versions: whether they are wanted is not ours to say."""
+        """Those of other versions and of joblib's functions: whether they are wanted is not ours to say."""
         self._objects = {file.inode: file for file in _files(root / "objects")}
         for folder in sorted((root / "results").glob("*/*/*")):
             self._add(folder)
@@ -209,10 +209,14 @@ def _file(path: Path, stat: os.stat_result) -> File:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bool]:
-    """Return what a record says, and whether it is of this version of the tool; a damaged one says nothing."""
+    """Return what a record says, and whether it is of a cell and of this version of the tool.
+
+    A damaged one says nothing. Those of functions under `joblib.Memory` are that user's own affair.
+    """
     try:
         data = path.read_bytes()
-        return {**vars(record := Record.from_json(data)), "trace": vars(record.trace)}, True
+        record = Record.from_json(data)
+        return {**vars(record), "trace": vars(record.trace)}, JOBLIB not in record.arguments
     except OSError:
         return {}, True
     except ValueError:

@@ -31,7 +31,7 @@ from compute.engine.files import Remembered
 from compute.engine.joblib_functions import checked, parts, plain
 from compute.engine.keys import hashed
 from compute.engine.machine import environment, source
-from compute.engine.record import Cost, Record, Trace
+from compute.engine.record import JOBLIB, Cost, Record, Trace
 from compute.engine.store import DamagedResult, Store
 from compute.errors import UsageError
 
@@ -40,9 +40,6 @@ NAME = "recount"
 
 CallId = tuple[str, str]
 """joblib's names for a function, by its module, and for its arguments, by their hash."""
-
-_MARK = "joblib"
-"""The member of a record's arguments that tells the results of this backend from those of cells."""
 
 _CARRIED = "_recount_trace"
 """The attribute in which a script's function takes its trace to workers, where the script's file is unknown."""
@@ -191,13 +188,13 @@ class StoreBackend(StoreBackendBase, StoreBackendMixin):  # type: ignore[misc]
 
     def clear_path(self, call_id: list[str]) -> None:
         """Delete all results of one function, of whatever code."""
-        self._remove([record for record in self._all() if record.arguments[_MARK] == _mark(call_id[0])])
+        self._remove([record for record in self._all() if record.arguments[JOBLIB] == _mark(call_id[0])])
 
     def create_location(self, location: str) -> None:
         """Do nothing: folders are made when something is written."""
 
     def _all(self) -> Iterator[Record]:
-        return (record for record in self._store.all() if _MARK in record.arguments)
+        return (record for record in self._store.all() if JOBLIB in record.arguments)
 
     def _remove(self, records: list[Record]) -> None:
         for record in records:
@@ -242,7 +239,7 @@ def _record(call_id: CallId, function: Callable[..., Any], trace: Trace, started
         key=_key(call_id),
         name=name,
         function=name,
-        arguments={_MARK: _mark(call_id[0]), "hash": call_id[1]},
+        arguments={JOBLIB: _mark(call_id[0]), "hash": call_id[1]},
         trace=trace,
         digest="",
         size=0,

@@ -61,6 +61,8 @@ def _take(target: Path, path: Path, digest: str) -> bool:
     """Replace *path* by a link to an object; False if that was damaged, full or gone, and is out of the way."""
     spare = path.with_name(f".{uuid.uuid4().hex}")
     try:
+        if path.samefile(target):
+            return True
         if files.sha256(target) == digest:
             os.link(target, spare)
             spare.replace(path)

@@ -18,6 +18,8 @@ from compute.engine.keys import Input, canonical, dumps, hashed
 from compute.engine.privacy import redacted
 
 SCHEMA = 2
+JOBLIB = "joblib"
+"""The member of a record's arguments that tells a result of a function under `joblib.Memory` from those of cells."""
 
 
 @dataclass(frozen=True)

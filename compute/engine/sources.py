@@ -18,17 +18,20 @@ class Sources:
         self._kept: set[str] = set()
 
     def keep(self, code: Code, parts: Mapping[str, str]) -> None:
-        """Write the text of each part that is not there yet; a full disk or a read-only cache is no reason to fail."""
+        """Write the text of each part that is not there yet.
+
+        A full disk, a read-only cache, or a source that somebody edits meanwhile is no reason to fail.
+        """
         new = {part: made for part, made in parts.items() if ":" in part and made not in self._kept}
         self._kept.update(new.values())
-        with suppress(OSError):
+        with suppress(OSError, SyntaxError, ValueError):
             for part, made in new.items():
                 if not self._path(made).exists():
                     self._write(code, part, made)
 
     def text(self, made: str) -> str | None:
         """Return the text of the definition with a hash, or None if it was not kept."""
-        with suppress(OSError, UnicodeDecodeError):
+        with suppress(OSError, ValueError):
             return self._path(made).read_text(encoding="utf-8") or None
         return None
 

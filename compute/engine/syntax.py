@@ -18,7 +18,7 @@ from compute.engine.keys import hashed
 from compute.engine.lookups import lookups
 from compute.engine.names import bound_in, read_by, walk
 
-READER = "4"
+READER = "5"
 """The version of the summaries: those that another version has read are not taken for ours."""
 
 Summary = dict[str, Any]

@@ -11,6 +11,7 @@ import math
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -134,8 +135,12 @@ def verify(wanted: Sequence[Task], jobs: int) -> Iterator[Check]:
                 if found.outcome != "failed":
                     _keep(found)
                 yield found
+        except BaseException:
+            _stopped.set()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            _stopped.clear()
 
 
 def check(task: Task) -> Check:
@@ -177,19 +182,37 @@ def recomputed(task: Task) -> Record | Failure:
     paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     variables = {**os.environ, **ONE_THREAD, "PYTHONPATH": paths, "PYTHONHASHSEED": "random"}
     command = [sys.executable, "-c", "from compute.engine.verify import answer; answer()"]
-    done = subprocess.run(command, input=pickle.dumps(task), stdout=subprocess.PIPE, env=variables, check=False)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables) as process:
+        out = _exchange(process, pickle.dumps(task))
     try:
-        found = pickle.loads(done.stdout)
+        found = pickle.loads(out)
     except (EOFError, pickle.UnpicklingError):
-        return failure(task, RuntimeError(f"the process ended with code {done.returncode} and without an answer"))
+        return failure(task, RuntimeError(f"the process ended with code {process.returncode} and without an answer"))
     if isinstance(found, DamagedResult):
         raise found
     assert isinstance(found, Record | Failure)
     return found
 
 
+_stopped = threading.Event()
+"""Set while what runs is to end at once."""
+
+
+def _exchange(process: subprocess.Popen[bytes], data: bytes) -> bytes:
+    """Send *data* and return the answer; end the process if all is to end."""
+    sent: bytes | None = data
+    while True:
+        try:
+            return process.communicate(sent, timeout=0.2)[0]
+        except subprocess.TimeoutExpired:
+            sent = None
+            if _stopped.is_set():
+                process.kill()
+
+
 def answer() -> None:
     """Read a task, run it, write the outcome: what the clean process does. What a cell prints goes elsewhere."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is told by the process that was started first
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

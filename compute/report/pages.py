@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compute.report import boxes, cells, drawing, reference, study_tables, tables
 from compute.report import files as generated
-from compute.report.absence import worst
+from compute.report.absence import counted, worst
 from compute.report.assemble import Assembler, call
 from compute.report.jinja import environment
 from compute.report.known import Known
@@ -46,8 +46,7 @@ def write_study(
     """Write everything of one study under docs/studies/<slug>/."""
     known = Known(store, code, opened, results)
     page = StudyPage(root, known, generated.Written(root / "docs", former))
-    text = environment(root, opened.study.folder).get_template("report.md.j2").render(page.context())
-    page.write("index.md", text)
+    page.write("index.md", page.text())
     for name, content in cells.pages(root, known).items():
         page.write(f"cells/{name}", content)
     removed = page.written.remove_stale()
@@ -86,6 +85,18 @@ class StudyPage:
     def write(self, name: str, data: str | bytes) -> None:
         """Write one file of the study, and count it if it changed."""
         self.changed += self.written.write(f"{self.folder}/{name}", data)
+
+    def text(self) -> str:
+        """Write the report; where its own template cannot do without what is absent, in a plain form."""
+        made, context = environment(self.root, self.opened.study.folder), self.context()
+        try:
+            return made.get_template("report.md.j2").render(context)
+        except Exception as error:  # it was written for whole results, and these may not be
+            if not self.known.absent:
+                raise
+            text = f"{counted(self.known.absent)} of {len(self.opened.cells)} results, and without them {error!r}"
+            why = self.boxes.note("The report cannot be written as its author meant it", text)
+            return made.get_template("partial.md.j2").render(**context, why=why)
 
     def context(self) -> dict[str, Any]:
         """Return what templates see."""
@@ -139,7 +150,7 @@ class StudyPage:
         needed = [self.assembled[need] for need in figure.needs]
         lacking = share(needed)
         if any(item.frame.empty for item in needed):
-            return self.boxes.of([absent for item in needed for absent in item.absent])
+            return self.boxes.note(figure.caption, f"not drawn: {lacking or 'there are no rows'}")
         try:
             chart = call(figure, self.assembled)
         except Exception as error:

@@ -12,6 +12,7 @@ from engine_helpers import Builder
 
 from compute.engine.cell import Cell, cell
 from compute.engine.executors import Processes, Serial
+from compute.engine.leases import Leases
 from compute.engine.store import Store
 
 
@@ -44,6 +45,7 @@ def graph(number: int, log: str) -> Cell:
 def main(folder: str, log: str, number: str, jobs: str) -> None:
     store = Store(Path(folder))
     store.sweep()
+    Leases(store.root).sweep()
     wanted = graph(int(number), log)
     results = Builder(store)(wanted, executor=Processes(int(jobs)) if jobs != "1" else Serial())
     sys.stdout.write(str(store.load(results.records[wanted.key])))

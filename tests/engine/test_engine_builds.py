@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from compute.engine.builds import Builds, Manifest, Subject, content
 from compute.engine.store import Stamp
-from compute.errors import UsageError
+from compute.errors import RecountError, UsageError
 
 MINI = Subject(("a", "b"), "mini")
 CHANGED = Subject(("a", "b"), "mini", ("density=0.5",))
@@ -171,3 +171,12 @@ def test_pins_that_would_mislead_are_refused(builds: Builds, what: str) -> None:
     with pytest.raises(UsageError, match="is build" if what == "taken" else what):
         REFUSED[what](builds, second)
     assert [item.cells["x"].digest for item in builds.pins().values()] == ["1"]
+
+
+def test_a_pin_that_cannot_be_read_keeps_nobody_in_the_dark(builds: Builds) -> None:
+    builds.pin(builds.keep(made(x="1")), "old")
+    (builds.pinned / "old.json").write_text("{", encoding="utf-8")
+    with pytest.raises(RecountError, match="pin 'old' cannot be read: remove it by pin --remove old"):
+        builds.pins()
+    builds.unpin("old")
+    assert builds.pins() == {}

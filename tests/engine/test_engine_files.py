@@ -38,6 +38,14 @@ def test_work_on_an_unchanged_file_is_done_once_also_over_processes(tmp_path: Pa
     assert work.times == 1
 
 
+def test_a_file_that_is_remembered_was_seen_as_it_was(tmp_path: Path) -> None:
+    path, remembered = aged(tmp_path / "a", "one"), Remembered(tmp_path / "cache" / "index" / "files.json")
+    assert remembered.seen(path) == []
+    remembered.of(path, Work())
+    assert remembered.seen(path) == files.stamp(path)
+    assert remembered.seen(path, "other work") == []
+
+
 def test_a_changed_file_is_noticed_also_with_the_same_size_and_times(tmp_path: Path) -> None:
     path, work, remembered = aged(tmp_path / "a", "one"), Work(), Remembered()
     remembered.of(path, work)

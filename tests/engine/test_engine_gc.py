@@ -235,6 +235,12 @@ def test_a_result_of_another_version_of_the_tool_is_left_alone(store: Store) -> 
     assert source.exists(), "its sources, too"
 
 
+def test_what_joblib_keeps_in_the_same_folder_is_left_alone(store: Store) -> None:
+    record = store.commit(replace(RECORD, arguments={"joblib": "m:f", "hash": "1"}), 1)
+    assert collect(store, days=0, most=0).results == ()
+    assert store.load(record) == 1
+
+
 @pytest.mark.usefixtures("later")
 @pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), Path.unlink])
 def test_a_damaged_record_is_judged_by_its_file(store: Store, damage: Any) -> None:

@@ -55,6 +55,18 @@ def test_a_large_file_is_kept_once_whoever_has_it(store: Store) -> None:
     assert document == 1
 
 
+def test_a_payload_that_was_linked_from_another_result_stays_as_it_is(store: Store) -> None:
+    record = store.commit(RECORD, VALUE)
+    part = store.scratch()
+    for name in record.files:
+        (part / name).hardlink_to(store.folder(record.key, record.trace.id) / name)
+    adopted = store.adopt(part, replace(record, trace=OTHER.trace))
+    assert sorted(path.name for path in store.folder(record.key, OTHER.trace.id).iterdir()) == sorted(
+        [*record.files, "record.json"]
+    )
+    store.load(adopted)
+
+
 def test_files_of_a_folder_and_adopted_ones_are_shared_too(store: Store, tmp_path: Path) -> None:
     model = tmp_path / "model" / "deep"
     model.mkdir(parents=True)

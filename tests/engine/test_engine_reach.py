@@ -568,6 +568,32 @@ def test_a_class_of_a_tuple_with_names_counts(package: Package) -> None:
     assert f"{package.name}.pairs:Pair" in Code(READ).parts(found)
 
 
+@pytest.mark.parametrize("wraps", ["", "    @wraps(f)\n"], ids=["without the name", "with the name"])
+def test_what_a_decorator_below_the_cells_wraps_counts(package: Package, wraps: str) -> None:
+    package.write(
+        "decorators",
+        "from functools import wraps\ndef logged(f):\n"
+        f"{wraps}    def inner(x):\n        return f(x)\n    return inner\n",
+    )
+    package.write("cells", "from .decorators import logged\n" + CELL.format("x + 1").replace("def", "@logged\ndef"))
+    found = package.load().total(1)
+    before = Code(READ).parts(found)
+    assert {f"{package.name}.cells:total", f"{package.name}.decorators:logged"} <= set(before)
+    package.edit("cells", "x + 1", "x + 2")
+    assert Code(READ).parts(found) != before
+
+
+def test_a_class_that_its_source_does_not_show_brings_its_module(package: Package) -> None:
+    package.write("cells", CELL.format("x.sum()"))
+    package.write("pairs", "from collections import namedtuple\nLIMIT = 1\nPair = namedtuple('Couple', 'a b')\n")
+    found = package.load().total(package.load("pairs").Pair(1, 2))
+    assert f"{package.name}.pairs:LIMIT" in Code(READ).parts(found)
+    assert Code(READ).widened(found) == [
+        f"{package.name}.pairs:Couple is not among what its source defines: "
+        f"the whole module {package.name}.pairs counts"
+    ]
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="a later version's syntax")
 def test_type_parameters_do_not_count(package: Package) -> None:
     found = total(package, uses("f(x)", F))

@@ -116,6 +116,16 @@ def test_a_definition_that_was_edited_meanwhile_is_not_kept_under_the_former_has
     assert [sources.text(made) for made in before.values()] == [None]
 
 
+def test_a_source_that_is_broken_meanwhile_stops_no_build(package: Package, tmp_path: Path) -> None:
+    package.write("cells", "from compute.engine.cell import cell\n@cell()\ndef total(x):\n    return x + 1\n")
+    code, total = Code(), package.load().total(1)
+    parts = code.parts(total)
+    package.edit("cells", "x + 1", "x + (")
+    sources = Sources(tmp_path / "cache")
+    sources.keep(code, parts)
+    assert [sources.text(made) for made in parts.values()] == [None]
+
+
 def test_each_text_is_written_once(package: Package, tmp_path: Path) -> None:
     package.write("cells", "from compute.engine.cell import cell\n@cell()\ndef total(x):\n    return x + 1\n")
     total = package.load().total(1)

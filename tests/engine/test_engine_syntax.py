@@ -64,6 +64,8 @@ OTHER = {
     "async": ("def step", "async def step", {"step"}),
     "bound again": ("LIMIT = 3", "LIMIT = 3\n    LIMIT += 1", {"LIMIT"}),
     "done at import": ("LIMIT = 3", "LIMIT = 3\n    step(1)", {EFFECTS}),
+    "done at import alone": ("LIMIT = 3", 'LIMIT = 3\n    if __name__ != "__main__":\n        step(1)', {EFFECTS}),
+    "done beside defining names": ("LIMIT = 3", "LIMIT = 3\n    for i in range(3):\n        step(i)", {EFFECTS, "i"}),
 }
 
 

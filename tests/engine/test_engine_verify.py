@@ -3,13 +3,30 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from cells_for_tests import dying, failing, identifier, noisy, number, of_hashes, random_number, summed, threads
+from cells_for_tests import (
+    dying,
+    failing,
+    identifier,
+    noisy,
+    number,
+    of_hashes,
+    random_number,
+    sleeping,
+    summed,
+    threads,
+)
 from engine_helpers import Builder
 from hypothesis import given
 from hypothesis import strategies as st
@@ -268,6 +285,50 @@ def test_a_cell_runs_on_one_thread_under_the_settings_of_its_task(build: Builder
     os.environ["OMP_NUM_THREADS"] = "1"
     build(cell)
     assert next(iter(checked(build.store, cell).values())).outcome == "bit-exact"
+
+
+INTERRUPTED = """
+    import sys
+    from pathlib import Path
+    from cells_for_tests import sleeping
+    from compute.engine.code import Code
+    from compute.engine.plan import Planner
+    from compute.engine.store import Store
+    from compute.engine.verify import tasks, verify
+    cell = sleeping(1, sys.argv[2])
+    planner = Planner(Store(Path(sys.argv[1])), Code())
+    plan = planner.plan([cell])
+    try:
+        list(verify(tasks(planner, plan, list(plan.steps.values()), {}), 2))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def test_an_interrupt_ends_the_cells_at_work_and_leaves_nothing(build: Builder, log: str) -> None:
+    there = build(number(1, log)).records[number(1, log).key]
+    cell = sleeping(1, log + "s")
+    trace = Planner(build.store, Code()).trace(cell, {})
+    build.store.commit(replace(there, key=cell.key, name=cell.name, trace=trace), None)
+    folders = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    command = [sys.executable, "-c", textwrap.dedent(INTERRUPTED), str(build.store.root), log + "s"]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": folders},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    note = Path(log + "s")
+    while not (note.exists() and note.read_text(encoding="utf-8").strip()):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=50)
+    assert (process.returncode, said) == (130, "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text(encoding="utf-8")), 0)
+    assert not list((build.store.root / "tmp").iterdir())
 
 
 @given(st.integers(1, 60), st.floats(0.01, 1), st.integers(0, 2**32))

@@ -25,11 +25,16 @@ METHODS = ("task arithmetic", "TIES", "DARE", "DARE + TIES")
 TITLES = {"accuracy": "Accuracy", "low": "From", "high": "To", "method": "Method", "locale": "Target"}
 
 
-def make_site(folder: Path) -> Path:
-    """Lay out a project with ``mkdocs.yml`` and ``docs/`` in *folder*, and return the folder."""
+def make_project(folder: Path) -> None:
+    """Lay out ``mkdocs.yml``, templates and assets in *folder*."""
     shutil.copy(ROOT / "mkdocs.yml", folder / "mkdocs.yml")
     shutil.copytree(ROOT / "templates", folder / "templates")
     copy_assets(folder)
+
+
+def make_site(folder: Path) -> Path:
+    """Lay out a project with ``mkdocs.yml`` and ``docs/`` in *folder*, and return the folder."""
+    make_project(folder)
     frame = results()
     figures = draw(frame, folder / "docs" / "studies" / "sample" / "charts")
     pages = Path(__file__).parent / "sample"

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import browser as helper
+import patchy_site
 import pytest
 import sample_site
+from patchy_study import score
 from selenium.webdriver import ActionChains, Chrome, Keys
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(helper.missing()), reason=helper.missing())]
@@ -65,6 +67,41 @@ def test_every_page_is_in_order(site: str, driver: Chrome, scheme: Literal["ligh
     assert driver.execute_script("return document.body.dataset.mdColorScheme") == (
         "slate" if scheme == "dark" else "default"
     )
+
+
+@pytest.fixture(scope="module")
+def patchy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Build the site of a study in which cells failed, are blocked, stale, missing, accepted and verified."""
+    root = tmp_path_factory.mktemp("patchy")
+    sample_site.make_project(root)
+    (root / "docs/index.md").write_text("# Home", encoding="utf-8")
+    made = patchy_site.Site(root)
+    made.build(score("sq-AL"))
+    made.once(score("sw-KE"), patchy_site.OLD, "2026-01-02T03:04:05+00:00")
+    made.build(score("vi-VN"))
+    made.write()
+    with helper.serve(root / "site") as url:
+        helper.build(root, root / "site", url)
+        yield url
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_on_which_something_is_lacking_are_in_order(
+    patchy: str, driver: Chrome, scheme: Literal["light", "dark"], width: int
+) -> None:
+    for page in ("studies/patchy-study/", "studies/patchy-study/cells/score/"):
+        assert helper.visit(driver, f"{patchy}{page}", scheme=scheme, width=width).problems == []
+    helper.visit(driver, f"{patchy}studies/patchy-study/", scheme=scheme, width=width)
+    kinds = "return [...new Set([...document.querySelectorAll('.rc-box__kind')].map(e => e.textContent))].sort()"
+    assert driver.execute_script(kinds) == ["blocked", "failed", "missing", "note", "stale"]
+    click(driver, ".rc-box--failed summary")
+    assert "Traceback" in texts(driver, ".rc-box--failed details")[0]
+    colours = "return arguments[0].map(s => getComputedStyle(document.querySelector(s)).color)"
+    muted, plain = driver.execute_script(colours, ["td .rc-former", "#table-scores td a.cell strong"])
+    assert muted != plain
+    click(driver, ".rc-box--stale a.cell")
+    assert helper.until(lambda: bool(driver.find_elements("css selector", "details.rc-cell[open].rc-target")))
 
 
 def test_charts_are_drawn_after_an_instant_navigation_and_former_ones_are_let_go(site: str, driver: Chrome) -> None:

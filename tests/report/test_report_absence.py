@@ -4,75 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import patchy_study
 import pytest
-from engine_observer import Silent
 from hypothesis import given
 from hypothesis import strategies as st
+from patchy_site import OLD, Site
 from patchy_study import listing, score, twice
 
-from compute.engine.build import Build, Results, fresh_results
-from compute.engine.cell import Cell
-from compute.engine.code import Code
 from compute.engine.compare import Deviation
-from compute.engine.executors import Serial
-from compute.engine.plan import Planner
-from compute.engine.record import Record, Trace
-from compute.engine.store import Store
 from compute.engine.verify import Check, _keep
 from compute.engine.work import Task
-from compute.report import pages
 from compute.report.absence import STATES, Absent, Former, brief
 from compute.report.assemble import Assembled, AssembledRow
 from compute.report.boxes import Boxes
 from compute.report.jinja import environment
 from compute.report.verdicts import judge
-from compute.session import Opened
 from compute.study import wanted
-
-REPOSITORY = Path(__file__).parents[2]
-FOLDER = "docs/studies/patchy-study"
-
-
-@dataclass
-class Site:
-    """The patchy study's pages in a folder of their own."""
-
-    root: Path
-    opened: Opened = field(init=False)
-
-    def __post_init__(self) -> None:
-        (self.root / "templates").symlink_to(REPOSITORY / "templates")
-        self.store, self.code = Store(self.root / "cache"), Code()
-        self.planner = Planner(self.store, self.code)
-        config = patchy_study.Config()
-        changes = ("locales=sq-AL,sw-KE",)
-        self.opened = Opened(patchy_study.study, "mini", changes, config, dict(patchy_study.results(config)))
-
-    def build(self, *cells: Cell) -> Results:
-        """Compute some cells; the rest of the study is left as it is."""
-        plan = self.planner.plan(cells)
-        return Build(plan, self.planner, Serial(), Silent()).run()
-
-    def once(self, cell: Cell, value: Any, when: str) -> Record:
-        """Keep a result that other code gave for the same call, some time ago."""
-        here = self.build(score("de-DE")).records[score("de-DE").key]
-        trace = Trace({**self.code.parts(cell), "elsewhere:helper": "12"}, {})
-        record = replace(here, key=cell.key, name=cell.name, trace=trace, when=when)
-        return self.store.commit(record, value)
-
-    def write(self, results: Results | None = None) -> str:
-        """Write the pages, without computing if no results are given, and return the report."""
-        whole = results or fresh_results(self.planner.plan(wanted(self.opened.results)), self.store)
-        pages.write_study(self.root, self.store, self.code, self.opened, whole, {})
-        return self.read("index.md")
-
-    def read(self, name: str) -> str:
-        return (self.root / FOLDER / name).read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -90,9 +41,6 @@ def boxes(page: str) -> dict[str, str]:
 def rows(page: str, table: str) -> list[str]:
     body = page.split(f'id="table-{table}"')[1].split("<tbody>")[1].split("</tbody>")[0]
     return body.strip().splitlines()
-
-
-OLD = {"accuracy": 0.91, "low": 0.9, "high": 0.92}
 
 
 def test_each_state_has_a_box_that_tells_why_since_when_and_what_mends_it(site: Site) -> None:
@@ -113,8 +61,7 @@ def test_each_state_has_a_box_that_tells_why_since_when_and_what_mends_it(site: 
     assert "since 20" in blocked
     assert "<p>code changed: elsewhere:helper</p>" in stale
     assert "last good value of 2026-01-02, under other code: accuracy 0.91, low 0.9, high 0.92" in stale
-    missing = found["missing 2 results"]
-    assert "score/fr-FR" in missing
+    missing = found["missing score/fr-FR"]
     assert "never computed under this config" in missing
     for box in (failed, blocked, stale, missing):
         assert command in box
@@ -125,8 +72,8 @@ def test_each_state_has_a_box_that_tells_why_since_when_and_what_mends_it(site: 
 def test_cells_that_lack_for_the_same_reason_share_a_box(site: Site) -> None:
     site.once(score("sw-KE"), OLD, "2026-01-02T03:04:05+00:00")
     found = boxes(site.write())
-    missing = found["missing 4 results"]
-    for name in ("score/sq-AL", "score/vi-VN", "score/fr-FR", "listing"):
+    missing = found["missing 5 results"]
+    for name in ("twice/de-DE", "score/sq-AL", "score/vi-VN", "score/fr-FR", "listing"):
         assert f"{name}: no earlier result" in missing
     assert "never computed under this config" in missing
     results = site.build(twice(score("vi-VN")), twice(twice(score("vi-VN"))))
@@ -135,7 +82,7 @@ def test_cells_that_lack_for_the_same_reason_share_a_box(site: Site) -> None:
     blocked = boxes(site.write(results))["blocked 2 results"]
     assert "it needs score/vi-VN, which failed: ValueError: no data for vi-VN" in blocked
     assert "since 20" in blocked
-    assert "twice/twice" not in blocked or "twice/vi-VN: since" in blocked
+    assert "twice/vi-VN: since" in blocked
 
 
 def test_of_many_boxes_the_first_are_shown_and_the_rest_counted(site: Site) -> None:
@@ -185,6 +132,23 @@ def test_no_figure_and_no_claim_is_given_what_is_not_fresh(site: Site) -> None:
     assert "cannot be told" in claim
     assert "2 of 5 results are missing (1 missing, 1 stale)" in claim
     assert "rows" not in claim
+
+
+def test_a_report_that_cannot_do_without_what_is_absent_is_written_plainly(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "own" / "patchy_study"
+    folder.mkdir(parents=True)
+    needy = '{% extends "base.md.j2" %}{% block body %}{{ results.listing.rows[0].values.rank }}{% endblock %}'
+    (folder / "report.md.j2").write_text(needy, encoding="utf-8")
+    site.opened = replace(site.opened, study=replace(site.opened.study, folder=folder, figures=()))
+    page = site.write()
+    assert "note The report cannot be written as its author meant it" in boxes(page)
+    assert rows(page, "scores")
+    monkeypatch.setattr(patchy_study, "FAILING", "none")
+    whole = site.write(site.build(*wanted(site.opened.results)))
+    assert "as its author meant it" not in whole
+    assert "\n1\n" in whole
 
 
 def test_an_error_in_a_figure_of_whole_results_is_an_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
