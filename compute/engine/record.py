@@ -86,7 +86,7 @@ class Record:
     def to_json(self) -> str:
         """Write the record as JSON, sealed by a digest of its own."""
         members = {**vars(self), "trace": vars(self.trace), "cost": vars(self.cost)}
-        return json.dumps({**members, "seal": _seal(members)}, indent=1, sort_keys=True, ensure_ascii=False)
+        return json.dumps({**members, "seal": _seal(members)}, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:

@@ -8,13 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import pickle
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,12 +20,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from compute.engine import files, stores
+from compute.engine.clean import STOPPED, recomputed
 from compute.engine.compare import Deviation, compare
-from compute.engine.executors import ONE_THREAD
 from compute.engine.plan import Plan, Planner, Step
-from compute.engine.record import Record
 from compute.engine.store import DamagedResult, Failure, Stamp, Store
-from compute.engine.work import Task, failure, run
+from compute.engine.work import Task
 
 Outcome = Literal["bit-exact", "within tolerance", "different"]
 OUTCOMES: tuple[Outcome, ...] = ("bit-exact", "within tolerance", "different")
@@ -136,11 +129,11 @@ def verify(wanted: Sequence[Task], jobs: int) -> Iterator[Check]:
                     _keep(found)
                 yield found
         except BaseException:
-            _stopped.set()
+            STOPPED.set()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            _stopped.clear()
+            STOPPED.clear()
 
 
 def check(task: Task) -> Check:
@@ -169,68 +162,6 @@ def _compared(task: Task, store: Store, other: Store) -> Check:
     if deviation is None:  # the same values in other bytes, as when another version of a library writes them
         return Check(task, "within tolerance", Deviation("result"), environment=facts)
     return Check(task, "within tolerance" if deviation.near else "different", deviation, environment=facts)
-
-
-# -- the clean process ---------------------------------------------------------------------------
-
-
-def recomputed(task: Task) -> Record | Failure:
-    """Run *task* in an interpreter of its own that does nothing else, on one thread, with another seed of hashes.
-
-    Raises DamagedResult as `run` does.
-    """
-    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    variables = {**os.environ, **ONE_THREAD, "PYTHONPATH": paths, "PYTHONHASHSEED": "random"}
-    command = [sys.executable, "-c", "from compute.engine.verify import answer; answer()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables) as process:
-        out = _exchange(process, pickle.dumps(task))
-    try:
-        found = pickle.loads(out)
-    except (EOFError, pickle.UnpicklingError):
-        return failure(task, RuntimeError(f"the process ended with code {process.returncode} and without an answer"))
-    if isinstance(found, DamagedResult):
-        raise found
-    assert isinstance(found, Record | Failure)
-    return found
-
-
-_stopped = threading.Event()
-"""Set while what runs is to end at once."""
-
-
-def _exchange(process: subprocess.Popen[bytes], data: bytes) -> bytes:
-    """Send *data* and return the answer; end the process if all is to end."""
-    sent: bytes | None = data
-    while True:
-        try:
-            return process.communicate(sent, timeout=0.2)[0]
-        except subprocess.TimeoutExpired:
-            sent = None
-            if _stopped.is_set():
-                process.kill()
-
-
-def answer() -> None:
-    """Read a task, run it, write the outcome: what the clean process does. What a cell prints goes elsewhere."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is told by the process that was started first
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    task: Task = pickle.load(sys.stdin.buffer)
-    found: object
-    try:
-        found = run(task)
-    except DamagedResult as error:
-        found = error
-    with out:
-        pickle.dump(found, out)
-
-
-def _end_with(parent: int) -> None:
-    """End soon after the parent: one that was killed can tell nobody."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 # -- what is known of a result -------------------------------------------------------------------

@@ -34,6 +34,7 @@ from hypothesis import strategies as st
 from compute.engine import codec
 from compute.engine import verify as verification
 from compute.engine.cell import Cell
+from compute.engine.clean import recomputed
 from compute.engine.code import Code
 from compute.engine.compare import Deviation, Tolerance, compare
 from compute.engine.plan import Planner
@@ -265,7 +266,7 @@ def test_a_cell_that_fails_or_dies_is_reported_and_nothing_is_kept_of_it(build: 
 
 
 def test_a_process_that_dies_has_failed(store: Store) -> None:
-    found = verification.recomputed(Task(dying(1), Planner(store, Code()).trace(dying(1), {}), {}, store.root))
+    found = recomputed(Task(dying(1), Planner(store, Code()).trace(dying(1), {}), {}, store.root))
     assert "ended with code -9" in found.error  # type: ignore[union-attr]
 
 
