@@ -203,7 +203,9 @@ def _once(cells: Iterable[Cell]) -> dict[str, Cell]:
     """Return cells by key, each once; two functions of one name cannot be told apart."""
     found: dict[str, Cell] = {}
     for item in cells:
-        known = found.setdefault(item.key, item)
+        known = found.setdefault(item.cell_key, item)
+        if known.function is item.function:
+            continue
         here, there = (one.function.function.__module__ for one in (known, item))
         if here != there:
             raise UsageError(f"two cells are called {item.function.name}, in {here} and {there}: rename one")
