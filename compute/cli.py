@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; turn our errors into a line and a code."""
+        gc.set_threshold(100_000, 20, 20)  # a plan is tens of thousands of objects that all stay: do not search them
         try:
             return super().invoke(ctx)
         except UsageError as error:

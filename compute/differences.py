@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from compute.engine.builds import Manifest
-from compute.engine.deltas import Delta, deltas
 from compute.engine.record import Record
 from compute.engine.store import DamagedResult, Stamp, Store
+from compute.engine.upkeep.builds import Manifest
+from compute.engine.upkeep.deltas import Delta, deltas
 
 LARGEST = 1 << 28
 """Bytes. Larger results are told apart by their digests alone."""

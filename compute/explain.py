@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from compute.engine.changes import Changes, CodeChange, Comparison
 from compute.engine.plan import Plan, Step
 from compute.engine.record import Record, readable
 from compute.engine.store import Failure
+from compute.engine.upkeep.changes import Changes, CodeChange, Comparison
 
 if TYPE_CHECKING:
     from compute.session import Session

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from compute import study as studies
 from compute.engine.build import Results
-from compute.engine.builds import Builds, Manifest, Subject, content
 from compute.engine.privacy import redacted
 from compute.engine.record import readable
 from compute.engine.store import Stamp
+from compute.engine.upkeep.builds import Builds, Manifest, Subject, content
 from compute.errors import RecountError
 from compute.report import site
 from compute.session import Session
 
 if TYPE_CHECKING:
-    from compute.engine.gc import Roots
+    from compute.engine.upkeep.gc import Roots
 
 
 def keep_build(session: Session, results: Results, settings: Mapping[str, Any]) -> Manifest | None:
@@ -90,7 +90,7 @@ def wanted(session: Session) -> Wanted:
 
     A profile that cannot be opened, as where its data are elsewhere, wants what its last builds gave.
     """
-    from compute.engine.gc import Roots
+    from compute.engine.upkeep.gc import Roots
 
     roots, closed = Roots(), {}
     builds = Builds(session.cache)

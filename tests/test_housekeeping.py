@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from project import REPOSITORY, Project
 
-from compute.engine.builds import Builds
 from compute.engine.leases import Leases
+from compute.engine.upkeep.builds import Builds
 
 STUDY = "dare-source-selection"
 

@@ -14,7 +14,7 @@ from project import CHANGES, Project
 
 from compute.cli import main
 from compute.engine import stores
-from compute.engine.remote import Remote
+from compute.engine.remotes.remote import Remote
 from compute.engine.store import Store
 
 STUDY = "dare-source-selection"

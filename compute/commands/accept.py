@@ -17,7 +17,7 @@ def command(
     patterns: tuple[str, ...], reason: str, slug: str, profile: str, changes: tuple[str, ...], as_json: bool
 ) -> None:
     """Vouch for results whose code changed: they count as made by the present code; nothing is computed."""
-    from compute.engine.accept import accept
+    from compute.engine.upkeep.accept import accept
 
     session = options.open_session(slug, profile, changes)
     cells = {cell.key: cell for pattern in patterns for cell in session.find(pattern).values()}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compute.commands import options
-from compute.engine.builds import Builds
 from compute.engine.store import Store
+from compute.engine.upkeep.builds import Builds
 from compute.session import find_root
 
 if TYPE_CHECKING:
     from compute.differences import Cause, Change, Comparison, Effect, Verdict
-    from compute.engine.deltas import Delta
+    from compute.engine.upkeep.deltas import Delta
 
 MOST, FEW = 10, 3
 """Lines of a list, and of the places in one result, that are printed; --json has all."""

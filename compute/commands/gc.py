@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from compute.commands import options
-from compute.engine import gc
 from compute.engine.leases import Leases
+from compute.engine.upkeep import gc
 from compute.errors import RecountError, UsageError
 from compute.session import Session, find_root
 

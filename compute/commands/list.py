@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from compute.commands import options
-from compute.engine.builds import Builds
+from compute.engine.upkeep.builds import Builds
 from compute.session import find_root
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from compute.commands import options
-from compute.engine.builds import Builds, Manifest
+from compute.engine.upkeep.builds import Builds, Manifest
 from compute.errors import UsageError
 from compute.session import find_root
 

@@ -8,10 +8,10 @@ import click
 
 from compute.commands import options, transferring
 from compute.engine import stores
-from compute.engine.mirror import Mirror
 from compute.engine.plan import Planner
 from compute.engine.record import Record
-from compute.engine.shelf import Shelf
+from compute.engine.remotes.mirror import Mirror
+from compute.engine.remotes.shelf import Shelf
 from compute.session import Session
 
 
@@ -33,7 +33,7 @@ def command(
 ) -> None:
     """Copy results that are lacking here from another store: a folder, or a URL as s3://bucket/folder."""
     transferring.check(slugs, everything)
-    from compute.engine.transfer import pull
+    from compute.engine.remotes.transfer import pull
 
     session, shelf = options.open_session(slugs, profile, changes), stores.shelf(url)
     records = shelf.records(shelf.results()).values() if results == "all" else _current(session, shelf)

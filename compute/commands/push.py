@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Copy results to another store: a folder, or a URL as s3://bucket/folder."""
     transferring.check(slugs, everything)
-    from compute.engine.transfer import push
+    from compute.engine.remotes.transfer import push
 
     session = options.open_session(slugs, profile, changes)
     records = session.store.all() if results == "all" else _current(session)

@@ -12,7 +12,7 @@ from compute.commands.options import FAILED, write_json
 from compute.errors import UsageError
 
 if TYPE_CHECKING:
-    from compute.engine.transfer import Transfer
+    from compute.engine.remotes.transfer import Transfer
 
 
 def options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import click
 
 from compute.commands import options
 from compute.engine.plan import Step
-from compute.engine.verify import OUTCOMES, Check, sample, tasks, verify
+from compute.engine.upkeep.verify import OUTCOMES, Check, sample, tasks, verify
 from compute.errors import RecountError
 from compute.forecast import duration
 from compute.session import Session

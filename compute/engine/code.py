@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from types import CellType
 
-from compute.engine.bindings import EFFECTS
 from compute.engine.cell import Cell, cells_in
 from compute.engine.files import Remembered
 from compute.engine.keys import hashed
-from compute.engine.lookups import ANY
-from compute.engine.modules import Modules
-from compute.engine.reach import Node, Reach
+from compute.engine.syntax.bindings import EFFECTS
+from compute.engine.syntax.lookups import ANY
+from compute.engine.syntax.modules import Modules
+from compute.engine.syntax.reach import Node, Reach
 from compute.engine.versions import version
 from compute.errors import UsageError
 
@@ -53,11 +53,11 @@ class Code:
 
         Inputs that are not kept are computed inside the cell, so their code counts too.
         """
-        return self._made_by(cell)[0]
+        return self.made_by(cell)[0]
 
     def fingerprint(self, cell: Cell) -> str:
         """Return the hash over `parts`."""
-        return self._made_by(cell)[1]
+        return self.made_by(cell)[1]
 
     def widened(self, cell: Cell) -> list[str]:
         """Say in lines where more counts than *cell* may use, for what it uses is only known when it runs."""
@@ -67,7 +67,7 @@ class Code:
             for name, package in item.function.plugins.items()
             if any(cells_in(item.arguments[name]))
         }
-        return sorted(lines | self._made_by(cell)[2])
+        return sorted(lines | self.made_by(cell)[2])
 
     def text(self, part: str) -> tuple[str, str]:
         """Return the hash and the normalised source of a part, as it is now; empty strings if there is none."""
@@ -78,7 +78,7 @@ class Code:
         """Return the definitions reached from one, itself included, as (module, name)."""
         return self._reach.of((module, name))
 
-    def _made_by(self, cell: Cell) -> tuple[Parts, str, frozenset[str]]:
+    def made_by(self, cell: Cell) -> tuple[Parts, str, frozenset[str]]:
         """Return the parts, their hash, and what was widened; worked out once for all of one start."""
         start = self._starts.get(cell.key)
         if start is None:

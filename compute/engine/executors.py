@@ -131,7 +131,7 @@ def _end_children(but: Set[int] = frozenset()) -> None:
 def make(kind: str, jobs: int, scheduler: str = "") -> Executor:
     """Return the executor of a kind, "local" or "dask"; *scheduler* is the address of one of dask's that runs."""
     if kind == "dask":
-        from compute.engine.distributed import Dask
+        from compute.engine.clusters.distributed import Dask
 
         return Dask(jobs, scheduler)
     if kind != "local":

@@ -26,12 +26,12 @@ from joblib import register_store_backend
 from joblib._store_backends import CacheItemInfo, StoreBackendBase, StoreBackendMixin
 from joblib.memory import MemorizedFunc
 
-from compute.engine import objects
 from compute.engine.files import Remembered
 from compute.engine.joblib_functions import checked, parts, plain
 from compute.engine.keys import hashed
 from compute.engine.machine import environment, source
 from compute.engine.record import JOBLIB, Cost, Record, Trace
+from compute.engine.storage import objects
 from compute.engine.store import DamagedResult, Store
 from compute.errors import UsageError
 

@@ -77,7 +77,8 @@ class Planner:
     def trace(self, cell: Cell, digests: Mapping[str, str]) -> Trace:
         """Return the trace that *cell* has under the present code and the given digests by key."""
         inputs = {item.key: digests[item.key] for item in cell.stored_inputs}
-        return Trace(self.code.parts(cell), inputs, trace_id(self.code.fingerprint(cell), inputs))
+        parts, code, _ = self.code.made_by(cell)
+        return Trace(parts, inputs, trace_id(code, inputs))
 
     def remember(self, trace: Trace) -> None:
         """Keep the text of what a result will be made by, for `why` to show what changed since."""

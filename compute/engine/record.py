@@ -85,8 +85,12 @@ class Record:
 
     def to_json(self) -> str:
         """Write the record as JSON, sealed by a digest of its own."""
-        members = {**vars(self), "trace": vars(self.trace), "cost": vars(self.cost)}
+        members = self.members()
         return json.dumps({**members, "seal": _seal(members)}, sort_keys=True, ensure_ascii=False)
+
+    def members(self) -> dict[str, Any]:
+        """Return the record as plain data, which is the record's own: not to be changed."""
+        return {**vars(self), "trace": vars(self.trace), "cost": vars(self.cost)}
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:

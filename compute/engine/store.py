@@ -23,10 +23,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compute.engine import codec, files, objects
-from compute.engine.failures import Failure, Failures
+from compute.engine import files
 from compute.engine.record import Record
-from compute.engine.scratch import Scratch
+from compute.engine.storage import codec, objects
+from compute.engine.storage.failures import Failure, Failures
+from compute.engine.storage.scratch import Scratch
 from compute.errors import RecountError
 
 __all__ = ["DamagedResult", "Failure", "Stamp", "Store"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from compute.engine.files import Remembered
-from compute.engine.mirror import Mirror
 from compute.engine.record import Record
-from compute.engine.shelf import Folder, Shelf
+from compute.engine.remotes.mirror import Mirror
+from compute.engine.remotes.shelf import Folder, Shelf
 from compute.engine.store import Store
 from compute.errors import UsageError
 
@@ -48,7 +48,7 @@ def named(address: str) -> str:
     """Return an address that means the same in any folder; UsageError for a URL that holds a password."""
     if not is_remote(address):
         return str(_folder(address))
-    from compute.engine.remote import check
+    from compute.engine.remotes.remote import check
 
     check(address)
     return address
@@ -86,7 +86,7 @@ def shelf(address: str | Path) -> Shelf:
     """Return the results at a folder or URL, to copy to or from."""
     if not is_remote(address):
         return Folder(Store(_folder(address)))
-    from compute.engine.remote import Remote
+    from compute.engine.remotes.remote import Remote
 
     return Remote(str(address))
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from compute.session import Opened
 
 
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
 def anchor(cell: Cell) -> str:
     """Return the identifier of a cell's row on its function's page."""
     return f"c-{cell.key[:12]}"
@@ -67,7 +70,7 @@ def pages(root: Path, known: Known) -> dict[str, str]:
 
 def _records(known: Known, records: Sequence[Record]) -> list[dict[str, Any]]:
     verified = {key: asdict(found) for key, found in known.verified.items()}
-    return [{**asdict(record), "verified": verified.get(record.key)} for record in records]
+    return [{**record.members(), "verified": verified.get(record.key)} for record in records]
 
 
 def _by_function(cells: Sequence[Cell]) -> list[tuple[CellFunction, list[Cell]]]:
@@ -99,7 +102,7 @@ def _plain(arguments: Mapping[str, object]) -> str:
     """Write the arguments that are not cells, as YAML."""
     found = {name: _without_cells(readable(value)) for name, value in arguments.items()}
     kept = {name: value for name, value in found.items() if value is not _NOTHING and value not in ({}, [])}
-    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=110).strip() if kept else ""
+    return _yaml(kept, width=110) if kept else ""
 
 
 _NOTHING = object()
@@ -148,8 +151,12 @@ def _function(function: CellFunction, cells: Sequence[Cell], known: Known) -> di
 def configuration(opened: Opened) -> str:
     """Write the config as YAML; of a data file only its name, for where it lies is nobody's business."""
     values = readable(opened.config)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    text = _yaml(values, width=100)
     data = values.get("data") if isinstance(values, dict) else None
     if isinstance(data, str) and os.sep in data and Path(data).exists():
         text = text.replace(data, Path(data).name)
-    return text.strip()
+    return text
+
+
+def _yaml(data: Any, width: int) -> str:
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)).strip()

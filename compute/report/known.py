@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from compute.engine import verify
 from compute.engine.privacy import redacted
+from compute.engine.upkeep import verify
 from compute.report.absence import Absences, Absent
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from compute.engine.code import Code
     from compute.engine.record import Record
     from compute.engine.store import Store
-    from compute.engine.verify import Verification
+    from compute.engine.upkeep.verify import Verification
     from compute.session import Opened
 
 LOOKS = {"bit-exact": "good", "within tolerance": "accent", "different": "bad"}

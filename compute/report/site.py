@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compute.engine import files, verify
+from compute.engine import files
 from compute.engine.build import Results
 from compute.engine.keys import hashed
 from compute.engine.record import readable
+from compute.engine.upkeep import verify
 from compute.engine.versions import version
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from engine_helpers import Builder, Package
 
-from compute.engine.accept import Answer, accept
 from compute.engine.cell import Cell
 from compute.engine.code import Code
 from compute.engine.plan import Planner
 from compute.engine.sources import Sources
+from compute.engine.upkeep.accept import Answer, accept
 from compute.errors import UsageError
 
 CELLS = """

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.engine.builds import Builds, Manifest, Subject, content
 from compute.engine.store import Stamp
+from compute.engine.upkeep.builds import Builds, Manifest, Subject, content
 from compute.errors import RecountError, UsageError
 
 MINI = Subject(("a", "b"), "mini")

@@ -12,11 +12,11 @@ from engine_helpers import Builder, Package
 
 from compute.engine import code as code_module
 from compute.engine.cell import Cell
-from compute.engine.changes import ABSENT, Changes, Comparison
 from compute.engine.code import Code
 from compute.engine.plan import Planner
 from compute.engine.sources import Sources
 from compute.engine.store import Store
+from compute.engine.upkeep.changes import ABSENT, Changes, Comparison
 from compute.explain import LINES, MOST, Explanation, explanation
 from compute.session import Session
 

@@ -10,10 +10,10 @@ import pytest
 from cells_for_tests import doubled
 from engine_helpers import Package
 
-from compute.engine import modules as modules_module
 from compute.engine.cell import Cell, cell
 from compute.engine.code import Code
 from compute.engine.files import Remembered
+from compute.engine.syntax import modules as modules_module
 from compute.engine.versions import version
 from compute.errors import UsageError
 

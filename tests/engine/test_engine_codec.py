@@ -19,8 +19,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compute.engine import codec
-from compute.engine.codec import CodecError
+from compute.engine.storage import codec
+from compute.engine.storage.codec import CodecError
 from compute.engine.store import _digests
 
 
@@ -375,7 +375,7 @@ DIGESTS = """
     from pathlib import Path
     from tempfile import TemporaryDirectory
     from test_engine_codec import everything
-    from compute.engine import codec
+    from compute.engine.storage import codec
     from compute.engine.store import _digests
     with TemporaryDirectory() as folder:
         codec.write(everything(), Path(folder))

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from compute.commands.diff import lines
 from compute.differences import Cause, Comparison, compare
-from compute.engine.builds import Manifest, Subject
 from compute.engine.cell import Cell, reachable
 from compute.engine.record import Record
 from compute.engine.store import Stamp
+from compute.engine.upkeep.builds import Manifest, Subject
 from compute.study import readable_names
 
 CELLS = """

@@ -19,14 +19,14 @@ from cells_for_tests import dying, failing, number, threads
 from cluster import Cluster, until
 from engine_helpers import Builder, Package
 
-from compute.engine import serving
 from compute.engine.cell import Cell
+from compute.engine.clusters.distributed import Dask
+from compute.engine.clusters import serving
+from compute.engine.clusters.serving import Loaded, OtherCodeError, serve
 from compute.engine.code import Code
-from compute.engine.distributed import Dask
 from compute.engine.executors import Outcome, Processes, Serial, Stopped
 from compute.engine.plan import Planner
 from compute.engine.record import Record
-from compute.engine.serving import Loaded, OtherCodeError, serve
 from compute.engine.store import Failure, Store
 from compute.engine.work import Task
 from compute.errors import UsageError

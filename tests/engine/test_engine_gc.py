@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engine_record import RECORD
 
-from compute.engine import gc
-from compute.engine.builds import Builds, Manifest, Subject
 from compute.engine.code import Code
 from compute.engine.leases import Leases
 from compute.engine.plan import Planner
 from compute.engine.record import Record, Trace
 from compute.engine.store import Stamp, Store
+from compute.engine.upkeep import gc
+from compute.engine.upkeep.builds import Builds, Manifest, Subject
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 KEYS = [f"{number:02x}" * 32 for number in range(5)]

@@ -23,8 +23,9 @@ from engine_helpers import Package
 from joblib import Memory, expires_after
 from joblib.memory import NotMemorizedFunc
 
-from compute.engine import codec, joblib_backend
-from compute.engine.codec import CodecError
+from compute.engine import joblib_backend
+from compute.engine.storage import codec
+from compute.engine.storage.codec import CodecError
 from compute.engine.store import DamagedResult, Store
 from compute.errors import UsageError
 

@@ -7,8 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from compute.engine.bare import Bare
-from compute.engine.names import names_in
+from compute.engine.syntax.bare import Bare
+from compute.engine.syntax.names import names_in
 
 READ = {
     "the longest chain": ("a.b.c(g().h)", {"a.b.c", "g"}),

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from test_engine_record import RECORD
 
-from compute.engine import codec, objects
 from compute.engine.record import Record, Trace
+from compute.engine.storage import codec, objects
 from compute.engine.store import DamagedResult, Store
 
 BIG = np.arange(20_000.0)

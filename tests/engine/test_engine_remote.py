@@ -20,16 +20,17 @@ from cells_for_tests import added, doubled, number
 from engine_helpers import Builder
 from test_engine_record import RECORD
 
-from compute.engine import codec, stores
-from compute.engine import mirror as mirrors
-from compute.engine.codec import DOCUMENT, CodecError
+from compute.engine import stores
 from compute.engine.executors import Processes
-from compute.engine.mirror import Mirror
 from compute.engine.record import Record, Trace
-from compute.engine.remote import Remote, Unreachable
-from compute.engine.shelf import Folder, Shelf
+from compute.engine.remotes import mirror as mirrors
+from compute.engine.remotes.mirror import Mirror
+from compute.engine.remotes.remote import Remote, Unreachable
+from compute.engine.remotes.shelf import Folder, Shelf
+from compute.engine.remotes.transfer import pull, push
+from compute.engine.storage import codec
+from compute.engine.storage.codec import DOCUMENT, CodecError
 from compute.engine.store import DamagedResult, Store
-from compute.engine.transfer import pull, push
 from compute.errors import RecountError, UsageError
 
 RESULT = (RECORD.key, RECORD.trace.id)
@@ -610,7 +611,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from compute.engine.record import Record
-    from compute.engine.remote import Remote
+    from compute.engine.remotes.remote import Remote
     from compute.engine.store import Store
     store = Store(Path(sys.argv[1]))
     [record] = store.all()

@@ -11,7 +11,7 @@ from engine_helpers import Builder, Package
 from compute.engine.code import Code
 from compute.engine.sources import Sources
 from compute.engine.store import Store
-from compute.engine.syntax import summarise, texts
+from compute.engine.syntax.summary import summarise, texts
 
 MODULE = '''
     """A module."""
@@ -71,10 +71,10 @@ def test_a_name_that_is_only_imported_and_what_is_done_at_import_have_texts() ->
 
 
 def test_texts_go_with_the_hashes_of_the_summary() -> None:
-    path = Path(__file__).parents[2] / "compute" / "engine" / "syntax.py"
+    path = Path(__file__).parents[2] / "compute" / "engine" / "syntax" / "summary.py"
     source = path.read_bytes()
-    definitions = summarise(source, "compute.engine.syntax", package=False)["definitions"]
-    found = texts(source, "compute.engine.syntax", package=False)
+    definitions = summarise(source, "compute.engine.syntax.summary", package=False)["definitions"]
+    found = texts(source, "compute.engine.syntax.summary", package=False)
     assert {name: item["hash"] for name, item in definitions.items()}.items() <= {
         name: made for name, (made, _) in found.items()
     }.items()

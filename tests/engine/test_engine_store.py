@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from test_engine_record import RECORD
 
-from compute.engine import codec
-from compute.engine import scratch as scratch_module
-from compute.engine.codec import CodecError
 from compute.engine.record import Record, Trace
+from compute.engine.storage import codec
+from compute.engine.storage import scratch as scratch_module
+from compute.engine.storage.codec import CodecError
 from compute.engine.store import DamagedResult, Failure, Store
 
 VALUE = {"scores": [1, 2.5], "array": np.arange(4.0)}

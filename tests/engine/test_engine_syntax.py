@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from compute.engine.syntax import EFFECTS, Summary, summarise
+from compute.engine.syntax.summary import EFFECTS, Summary, summarise
 
 BASE = '''
     """About this module."""

@@ -31,15 +31,15 @@ from engine_helpers import Builder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.engine import codec
-from compute.engine import verify as verification
 from compute.engine.cell import Cell
-from compute.engine.clean import recomputed
 from compute.engine.code import Code
-from compute.engine.compare import Deviation, Tolerance, compare
 from compute.engine.plan import Planner
+from compute.engine.storage import codec
 from compute.engine.store import Stamp, Store
-from compute.engine.verify import Check, read, sample, state, tasks, verify
+from compute.engine.upkeep import verify as verification
+from compute.engine.upkeep.clean import recomputed
+from compute.engine.upkeep.compare import Deviation, Tolerance, compare
+from compute.engine.upkeep.verify import Check, read, sample, state, tasks, verify
 from compute.engine.work import Task
 
 # -- two results compared ------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_the_largest_difference_within_the_tolerance_is_told(stored: Any, again:
 
 
 def test_the_largest_difference_is_found_in_the_last_piece_of_a_large_array(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compute.engine.compare.CHUNK", 7)
+    monkeypatch.setattr("compute.engine.upkeep.compare.CHUNK", 7)
     stored = np.ones((10, 10), "float32")
     again = stored.copy()
     again[0, 1], again[9, 8] = 1.00001, 1.00005
@@ -295,7 +295,7 @@ INTERRUPTED = """
     from compute.engine.code import Code
     from compute.engine.plan import Planner
     from compute.engine.store import Store
-    from compute.engine.verify import tasks, verify
+    from compute.engine.upkeep.verify import tasks, verify
     cell = sleeping(1, sys.argv[2])
     planner = Planner(Store(Path(sys.argv[1])), Code())
     plan = planner.plan([cell])

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from patchy_site import OLD, Site
 from patchy_study import listing, score, twice
 
-from compute.engine.compare import Deviation
-from compute.engine.verify import Check, _keep
+from compute.engine.upkeep.compare import Deviation
+from compute.engine.upkeep.verify import Check, _keep
 from compute.engine.work import Task
 from compute.report.absence import STATES, Absent, Former, brief
 from compute.report.assemble import Assembled, AssembledRow

@@ -12,7 +12,7 @@ from patchy_study import score
 
 from compute.engine.build import fresh_results
 from compute.engine.store import Store
-from compute.engine.verify import Check, _keep
+from compute.engine.upkeep.verify import Check, _keep
 from compute.engine.work import Task
 from compute.report.site import _digest
 from compute.study import wanted

@@ -9,7 +9,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from compute.engine.names import Place, chain_of
+from compute.engine.syntax.names import Place, chain_of
 
 PLUGIN = "compute.plugins.load"
 """The project's own way to import by name: a cell that declares the package has its choice followed."""

@@ -24,7 +24,7 @@ def recomputed(task: Task) -> Record | Failure:
     """
     paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     variables = {**os.environ, **ONE_THREAD, "PYTHONPATH": paths, "PYTHONHASHSEED": "random"}
-    command = [sys.executable, "-c", "from compute.engine.clean import answer; answer()"]
+    command = [sys.executable, "-c", "from compute.engine.upkeep.clean import answer; answer()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables) as process:
         out = _exchange(process, pickle.dumps(task))
     try:

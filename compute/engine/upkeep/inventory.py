@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.engine.record import JOBLIB, SCHEMA, Record
-from compute.engine.scratch import Scratch
+from compute.engine.storage.scratch import Scratch
 from compute.engine.store import RECORD
 
 Inode = tuple[int, int]

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from compute.engine import files, stores
-from compute.engine.clean import STOPPED, recomputed
-from compute.engine.compare import Deviation, compare
 from compute.engine.plan import Plan, Planner, Step
 from compute.engine.store import DamagedResult, Failure, Stamp, Store
+from compute.engine.upkeep.clean import STOPPED, recomputed
+from compute.engine.upkeep.compare import Deviation, compare
 from compute.engine.work import Task
 
 Outcome = Literal["bit-exact", "within tolerance", "different"]

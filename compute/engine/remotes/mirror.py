@@ -18,7 +18,7 @@ from typing import Any
 
 from compute.engine import files
 from compute.engine.record import Record
-from compute.engine.shelf import Id, Shelf
+from compute.engine.remotes.shelf import Id, Shelf
 from compute.engine.store import DamagedResult, Stamp, Store
 from compute.errors import RecountError
 

@@ -105,7 +105,7 @@ class _Writer:
         raise CodecError(_refusal(value, where))
 
     def _frame(self, frame: Any, where: str) -> dict[str, Any]:
-        from compute.engine import frames
+        from compute.engine.storage import frames
 
         name = self._name("parquet")
         try:
@@ -260,7 +260,7 @@ class _Reader:
         return self.folder / _part(name)
 
     def _frame(self, name: str) -> Any:
-        from compute.engine import frames
+        from compute.engine.storage import frames
 
         return frames.read(self.folder / _part(name))
 

@@ -6,8 +6,8 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from compute.engine.bare import DEFINITIONS, FUNCTIONS
-from compute.engine.names import bound_in, captured, names_in
+from compute.engine.syntax.bare import DEFINITIONS, FUNCTIONS
+from compute.engine.syntax.names import bound_in, captured, names_in
 
 EFFECTS = "<import>"
 """The definition that stands for what a module does when it is imported, beside defining names."""

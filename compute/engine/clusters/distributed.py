@@ -17,7 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from compute.engine import clusters, stores
+from compute.engine import stores
+from compute.engine.clusters import joining
 from compute.engine.executors import Outcome, Stopped
 from compute.engine.keys import hashed
 from compute.engine.record import Record
@@ -59,10 +60,10 @@ class Dask:
         UsageError if dask is not installed or the address is none; Stopped if nothing answers there.
         """
         self.width = jobs
-        clusters.prepare()
+        joining.prepare()
         self._least = jobs
-        self._cluster = None if scheduler else clusters.start(jobs)
-        self._client = clusters.connect(self._cluster or scheduler)
+        self._cluster = None if scheduler else joining.start(jobs)
+        self._client = joining.connect(self._cluster or scheduler)
         self._address = scheduler or "127.0.0.1"
         self._calls: set[_Call] = set()
         self._sent = itertools.count()
@@ -94,7 +95,7 @@ class Dask:
         with suppress(Exception):
             self._client.close(timeout=2)
         if self._cluster is not None:
-            clusters.end(self._cluster)
+            joining.end(self._cluster)
 
     def _send(self, call: _Call) -> None:
         if self._client.status != "running":
@@ -140,7 +141,7 @@ class Dask:
         from distributed import CancelledError, KilledWorker
         from distributed.comm import CommClosedError
 
-        from compute.engine.serving import Answer, OtherCodeError
+        from compute.engine.clusters.serving import Answer, OtherCodeError
 
         try:
             worker, payload = sent.result()
@@ -180,7 +181,7 @@ class Dask:
     def _end(self, worker: _Worker) -> None:
         """End a worker's process; its nanny starts another."""
         try:
-            self._client.restart_workers([worker.address], timeout=clusters.PATIENCE, raise_for_error=False)
+            self._client.restart_workers([worker.address], timeout=joining.PATIENCE, raise_for_error=False)
         except KeyError:
             pass  # it ended already: another client had the same answer
         except OSError as error:
@@ -215,7 +216,7 @@ class Dask:
             call.unserved = None
             return
         call.unserved = call.unserved or time.monotonic()
-        patience = clusters.patience()
+        patience = joining.patience()
         if time.monotonic() - call.unserved > patience:
             option = "".join(f" --resources {name}={n:g}" for name, n in needs.items())
             start = f"dask worker {self._address} --nthreads 1{option}"
@@ -237,8 +238,8 @@ def _stub() -> Callable[[bytes, Mapping[str, str]], tuple[_Worker, bytes]]:
     def compute_cell(payload, code):  # type: ignore[no-untyped-def]
         from distributed import get_worker
 
-        from compute.engine.distributed import _Worker
-        from compute.engine.serving import serve
+        from compute.engine.clusters.distributed import _Worker
+        from compute.engine.clusters.serving import serve
 
         worker = get_worker()
         here = _Worker(worker.address, worker.id, worker.nanny or "")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from compute.engine.bindings import EFFECTS
-from compute.engine.lookups import ANY, DERIVED, IMPORTERS, PLUGIN
-from compute.engine.modules import Modules
-from compute.engine.syntax import Summary, import_hash
+from compute.engine.syntax.bindings import EFFECTS
+from compute.engine.syntax.lookups import ANY, DERIVED, IMPORTERS, PLUGIN
+from compute.engine.syntax.modules import Modules
+from compute.engine.syntax.summary import Summary, import_hash
 
 Node = tuple[str, str]
 """A definition: its module and its name there."""

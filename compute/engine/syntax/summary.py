@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from compute.engine.bare import bare, form, text
-from compute.engine.bindings import EFFECTS, bindings, flat, hooks, imports_of, registered, runs, strings
 from compute.engine.keys import hashed
-from compute.engine.lookups import lookups
-from compute.engine.names import bound_in, read_by, walk
+from compute.engine.syntax.bare import bare, form, text
+from compute.engine.syntax.bindings import EFFECTS, bindings, flat, hooks, imports_of, registered, runs, strings
+from compute.engine.syntax.lookups import lookups
+from compute.engine.syntax.names import bound_in, read_by, walk
 
 READER = "5"
 """The version of the summaries: those that another version has read are not taken for ours."""

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from compute.engine.files import Remembered
-from compute.engine.syntax import READER, Summary, summarise, texts
+from compute.engine.syntax.summary import READER, Summary, summarise, texts
 from compute.errors import UsageError
 
 _EMPTY: Summary = {"imports": {}, "stars": [], "runs": [], "definitions": {}}

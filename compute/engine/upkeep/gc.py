@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from compute.engine.builds import Builds, Manifest
-from compute.engine.inventory import Entry, Inventory, Item, Removal
 from compute.engine.plan import Plan
-from compute.engine.scratch import Scratch
+from compute.engine.storage.scratch import Scratch
 from compute.engine.store import Store
+from compute.engine.upkeep.builds import Builds, Manifest
+from compute.engine.upkeep.inventory import Entry, Inventory, Item, Removal
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from compute.engine import stores
 from compute.engine.record import Record
-from compute.engine.shelf import Shelf
+from compute.engine.remotes.shelf import Shelf
 from compute.engine.store import DamagedResult, Store
 
 WIDTH = 8

@@ -19,9 +19,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from compute.engine import codec, files
+from compute.engine import files
 from compute.engine.record import Record
-from compute.engine.shelf import Id
+from compute.engine.remotes.shelf import Id
+from compute.engine.storage import codec
 from compute.engine.store import RECORD, DamagedResult, Store
 from compute.errors import RecountError, UsageError
 

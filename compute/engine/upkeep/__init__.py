@@ -1,0 +1,1 @@
+"""Looks after what is stored: builds and their differences, accepting, verifying, collecting garbage."""
