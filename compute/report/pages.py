@@ -53,11 +53,18 @@ def write_study(
     return Outcome(page.changed + len(removed), page.written.manifest, page.summary())
 
 
-def write_frame(root: Path, summaries: Mapping[str, Any], former: Mapping[str, str]) -> Outcome:
-    """Write what surrounds the studies: their index, the reference pages, the assets."""
+def write_index(root: Path, summaries: Mapping[str, Any], former: Mapping[str, str]) -> Outcome:
+    """Write the index of all studies."""
     written = generated.Written(root / "docs", former)
     index = environment(root).get_template("index.md.j2").render(studies=summaries)
     changed = int(written.write("studies/index.md", index))
+    return Outcome(changed + len(written.remove_stale()), written.manifest, {})
+
+
+def write_reference(root: Path, former: Mapping[str, str]) -> Outcome:
+    """Write what follows the package alone: the reference pages, and the assets that all pages use."""
+    written = generated.Written(root / "docs", former)
+    changed = 0
     for name, text in reference.pages(root).items():
         changed += written.write(f"reference/{name}", text)
     for path, fresh in generated.copy_assets(root).items():

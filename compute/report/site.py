@@ -6,8 +6,9 @@ Light to import: the libraries that draw and write are loaded only when a page m
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
     from compute.engine.cell import Cell
     from compute.engine.code import Code
     from compute.engine.store import Store
+    from compute.report.pages import Outcome
     from compute.session import Opened
 
 SHOWN = 2
 """Raised when pages show something of the cache that they did not show before."""
+
+INDEX, REFERENCE = "", "/reference"
+"""Under which names the manifest has what is no study."""
 
 LIBRARIES = ("altair", "jinja2", "mkdocs-material", "pandas", "vl-convert-python")
 
@@ -38,24 +43,23 @@ def write(root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Op
     """
     manifest = Manifest(root, cache / "index" / "pages.json")
     common = [files.digest(path) for path in _sources(root)] + [version(name) or "" for name in LIBRARIES]
-    wanted = {item.study.slug: _digest(item, store, results, common) for item in opened}
-    stale = [item for item in opened if not manifest.fresh(item.study.slug, wanted[item.study.slug])]
     count = 0
-    for item in stale:
-        from compute.report import pages
-
-        written = pages.write_study(root, store, code, item, results, manifest.files(item.study.slug))
-        count += written.changed
-        manifest.put(item.study.slug, wanted[item.study.slug], written.manifest, written.summary)
-    frame = hashed([common, manifest.summaries()])
-    if stale or not manifest.fresh("", frame):
-        from compute.report import pages
-
-        written = pages.write_frame(root, manifest.summaries(), manifest.files(""))
-        count += written.changed
-        manifest.put("", frame, written.manifest, {})
+    for item in opened:
+        write_study = partial(_written, "study", root, store, code, item, results)
+        count += manifest.bring(item.study.slug, _digest(item, store, results, common), write_study)
+    summaries = manifest.summaries()
+    count += manifest.bring(INDEX, hashed([common, summaries]), partial(_written, "index", root, summaries))
+    count += manifest.bring(REFERENCE, hashed(common), partial(_written, "reference", root))
     manifest.save()
     return count
+
+
+def _written(what: str, *arguments: Any) -> Outcome:
+    """Write a study, the index or the reference; only then is loaded what writes."""
+    from compute.report import pages
+
+    write: Callable[..., Outcome] = getattr(pages, f"write_{what}")
+    return write(*arguments)
 
 
 def verdicts(root: Path, cache: Path) -> dict[str, dict[str, dict[str, str]]]:
@@ -100,13 +104,24 @@ def _files(folder: Path) -> list[Path]:
 
 
 class Manifest:
-    """For each study, and for the frame around them (""): its inputs' digest, its files, its summary."""
+    """For each study, and for the index and the reference: its inputs' digest, its files, its summary."""
 
     def __init__(self, root: Path, path: Path) -> None:
         self.docs = root / "docs"
         self.path = path
         self.entries: dict[str, Any] = files.read_json(path)
         self._before = json.dumps(self.entries, sort_keys=True)
+
+    def bring(self, name: str, digest: str, write: Callable[[dict[str, str]], Outcome]) -> int:
+        """Let the pages of *name* be written unless they lie there as of *digest*; return how many files changed.
+
+        `write` gets the files of the former build with their digests.
+        """
+        if self.fresh(name, digest):
+            return 0
+        written = write(dict(self.entries.get(name, {}).get("files", {})))
+        self.put(name, digest, written.manifest, written.summary)
+        return written.changed
 
     def fresh(self, name: str, digest: str) -> bool:
         """Whether what was written for *name* had this digest and lies there untouched."""
@@ -117,10 +132,6 @@ class Manifest:
         path = self.docs / item[0]
         return path.is_file() and files.stamp(path) == item[1]
 
-    def files(self, name: str) -> dict[str, str]:
-        """Return the files of the former build with their digests."""
-        return dict(self.entries.get(name, {}).get("files", {}))
-
     def put(self, name: str, digest: str, written: dict[str, str], summary: dict[str, Any]) -> None:
         """Note what was written for *name*."""
         stamps = {file: files.stamp(self.docs / file) for file in written}
@@ -128,7 +139,7 @@ class Manifest:
 
     def summaries(self) -> dict[str, Any]:
         """Return the summaries of all studies that have pages, by slug."""
-        return {name: self.entries[name]["summary"] for name in sorted(self.entries) if name}
+        return {name: self.entries[name]["summary"] for name in sorted(self.entries) if name not in (INDEX, REFERENCE)}
 
     def save(self) -> None:
         """Write the manifest if it changed; in a cache that cannot be written, pages are written again next time."""
