@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-# Looking for plug-ins among all installed packages would take longer than planning a thousand cells.
+# Looking for plug-ins among all installed packages takes longer than all the rest here.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 from pydantic import TypeAdapter, ValidationError
 
+from compute import yaml_file
 from compute.errors import UsageError, unknown
 from compute.study import Study
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load(study: Study, profile: str, changes: Sequence[str] = ()) -> Any:
@@ -31,7 +29,7 @@ def load(study: Study, profile: str, changes: Sequence[str] = ()) -> Any:
     path = study.folder / f"{profile}.yaml"
     adapter: TypeAdapter[Any] = TypeAdapter(study.config)
     lock = study.folder / f"{profile}.lock.yaml"
-    written = _merged(read_yaml(path), read_yaml(lock) if lock.exists() else {})
+    written = _merged(yaml_file.read(path), yaml_file.read(lock) if lock.exists() else {})
     config = _validated(adapter, written, path.name)
     if not changes:
         return config
@@ -39,15 +37,6 @@ def load(study: Study, profile: str, changes: Sequence[str] = ()) -> Any:
     for change in changes:
         _apply(values, change)
     return _validated(adapter, values, "--set")
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file; UsageError with file and line if it does not parse."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise UsageError(f"{path.name}, line {line}: {error.problem or 'is not YAML'}") from error
 
 
 def _merged(values: Any, more: Any) -> Any:
@@ -100,9 +89,9 @@ def _open(place: Any) -> bool:
 def _parsed(text: str, present: object) -> Any:
     """Read a value as YAML; where a list is expected, `a,b` is one too."""
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml_file.parse(text)
     except yaml.YAMLError as error:
         raise UsageError(f"--set …={text!r}: not a YAML value") from error
     if isinstance(present, list) and not isinstance(value, list):
-        return [yaml.load(part, Loader=_Loader) for part in text.split(",")]
+        return [yaml_file.parse(part) for part in text.split(",")]
     return value

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from compute import config as configs
 from compute import study as studies
+from compute.checked import Checked
 from compute.engine import executors, files, stores
 from compute.engine.build import Build, Observer, Results, fresh_results
 from compute.engine.cell import Cell, reachable
@@ -77,6 +77,7 @@ class Session:
         self._input_digests = files.remember_in(index / "inputs.json")
         self._sources = files.Remembered(index / "code.json")
         self._stamps = files.Remembered(index / "results.json")
+        self._configs = Checked(index / "configs.json")
         self.store = stores.open(stores.setting() or self.cache, self.cache, self._stamps, self.keys)
         self.code = Code(self._sources)
 
@@ -89,7 +90,7 @@ class Session:
         """Load studies under one profile and the same changes of config."""
         for slug in slugs:
             study = studies.load(slug)
-            config = configs.load(study, profile, changes)
+            config = self._configs.load(study, profile, changes)
             results = dict(study.results(config))
             self.opened.append(Opened(study, profile, tuple(changes), config, results))
 
@@ -181,6 +182,7 @@ class Session:
         self._input_digests.save()
         self._sources.save()
         self._stamps.save()
+        self._configs.save()
 
 
 def _is_key(pattern: str, cell: Cell) -> bool:

@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
-
 from compute import plugins
+from compute.constraints import checked, limited
 from compute.models.recipes import Architecture, Finetuning, LocaleCode, Pretraining
 
 __all__ = ["Commit", "Count", "Density", "DropRate", "Hub", "LocaleCode", "Made", "Method", "Models", "PhrasebookSize"]
 
-Method = Annotated[str, AfterValidator(lambda name: plugins.check("compute.merging.methods", name))]
-Density = Annotated[float, Field(gt=0, le=1)]
-DropRate = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+Method = Annotated[str, checked(lambda name: plugins.check("compute.merging.methods", name))]
+Density = Annotated[float, limited(gt=0, le=1)]
+DropRate = Annotated[float, limited(ge=0, lt=1)]
+Count = Annotated[int, limited(ge=1)]
+Commit = Annotated[str, limited(pattern="^[0-9a-f]{40}$")]
 """A commit of a repository: a branch or tag may move, and the result with it."""
 
 
@@ -28,7 +27,7 @@ class PhrasebookSize:
     train: Count
     dev: Count
     test: Count
-    held_out: Annotated[int, Field(ge=0)] = 0
+    held_out: Annotated[int, limited(ge=0)] = 0
 
 
 @dataclass(frozen=True)
@@ -57,4 +56,4 @@ class Hub:
     kind: Literal["hub"] = "hub"
 
 
-Models = Annotated[Made | Hub, Field(discriminator="kind")]
+Models = Annotated[Made | Hub, limited(discriminator="kind")]

@@ -130,7 +130,7 @@ class Study:
     title: str
     summary: str
     config: type
-    """A frozen dataclass; pydantic constraints in its annotations are checked."""
+    """A frozen dataclass; the constraints in its annotations are checked (see `constraints`)."""
     results: Callable[[Any], Mapping[str, Rows | Cell]]
     """Build the cells from a config: fast, and without heavy imports."""
     check: Callable[[Any], None] = lambda config: None

@@ -124,6 +124,16 @@ def remember_in(index: Path) -> Remembered:
     return _digests
 
 
+def digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file below *folder* by its name there, but for compiled code."""
+    found: dict[str, str] = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        found.update({f"{place}{os.sep}{name}": "" for name in sorted(names)})
+    start = len(str(folder)) + 1
+    return {path[start:].replace(os.sep, "/"): _digests.of(path, sha256) for path in found}
+
+
 def digest(path: Path) -> str:
     """Return the sha256 of an input file; UsageError if there is none."""
     path = path.resolve()

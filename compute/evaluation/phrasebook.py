@@ -12,8 +12,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-import yaml
-
+from compute import yaml_file
 from compute.errors import UsageError, unknown
 
 FOLDER = Path(__file__).parent / "phrasebook_data"
@@ -24,7 +23,6 @@ PARTITIONS = ("train", "dev", "test")
 SHARES = ("train", "dev", "train", "test", "train")
 """Whose the combinations of one template are, dealt in turn: three fifths, a fifth and a fifth."""
 
-_LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTENT = re.compile(r"[a-z]+/[a-z_]+")
 
 
@@ -115,13 +113,7 @@ def placeholders(template: str) -> list[str]:
 
 
 def _parse(file: Path) -> Phrases:
-    try:
-        data = yaml.load(file.read_text(encoding="utf-8"), Loader=_LOADER)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UsageError(f"{file.name}, line {line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file.name}: not valid YAML in UTF-8: {error}") from error
+    data = yaml_file.read(file)
     if not isinstance(data, dict) or set(data) != {"slots", "intents"}:
         found = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
         raise UsageError(f"{file.name}: expected the two keys 'slots' and 'intents', found {found}")

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-
+from compute.constraints import checked, limited
 from compute.locales import check
 
-Count = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-LocaleCode = Annotated[str, AfterValidator(check)]
+Count = Annotated[int, limited(gt=0)]
+Rate = Annotated[float, limited(gt=0)]
+Share = Annotated[float, limited(ge=0, lt=1)]
+LocaleCode = Annotated[str, checked(check)]
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class Pretraining:
     steps: Count
     batch: Count
     learning_rate: Rate
-    amounts: Mapping[LocaleCode, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
-    alignment: Annotated[float, Field(ge=0)] = 0.0
+    amounts: Mapping[LocaleCode, Annotated[float, limited(ge=0)]] = field(default_factory=dict)
+    alignment: Annotated[float, limited(ge=0)] = 0.0
     word_dropout: Share = 0.0
 
 

@@ -42,7 +42,7 @@ def write(root: Path, cache: Path, code: Code, store: Store, opened: Sequence[Op
     they were is not even looked at.
     """
     manifest = Manifest(root, cache / "index" / "pages.json")
-    common = [files.digest(path) for path in _sources(root)] + [version(name) or "" for name in LIBRARIES]
+    common = [part for item in _sources(root) for part in item] + [version(name) or "" for name in LIBRARIES]
     count = 0
     for item in opened:
         write_study = partial(_written, "study", root, store, code, item, results)
@@ -71,9 +71,8 @@ def verdicts(root: Path, cache: Path) -> dict[str, dict[str, dict[str, str]]]:
 def _digest(item: Opened, store: Store, results: Results, common: list[str]) -> str:
     """Return the digest of all that a study's pages show."""
     cells = [_seen(cell, store, results) for cell in item.cells]
-    own = [files.digest(path) for path in _files(item.study.folder)]
     config = json.dumps(readable(item.config), sort_keys=True, default=str)
-    seen = [SHOWN, item.profile, list(item.changes), config, cells, verify.state(store), own, common]
+    seen = [SHOWN, item.profile, list(item.changes), config, cells, verify.state(store), common]
     return hashed(["page", *seen])
 
 
@@ -90,17 +89,14 @@ def _seen(cell: Cell, store: Store, results: Results) -> list[Any]:
     return [cell.key, results.state(cell), *([failure.when, failure.attempts] if failure else []), *former]
 
 
-def _sources(root: Path) -> list[Path]:
-    """List the files that every page depends on: templates, and the whole package.
+def _sources(root: Path) -> list[tuple[str, str]]:
+    """Return what every page depends on, each file with its digest: templates, and the whole package.
 
     Pages show the source of cells, and the reference every module and plug-in; comments and docstrings, which
     make no cell run, are seen there.
     """
-    return [*_files(root / "templates"), *_files(Path(__file__).parents[1])]
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    folders = (root / "templates", Path(__file__).parents[1])
+    return [item for folder in folders for item in files.digests(folder).items()]
 
 
 class Manifest:

@@ -20,8 +20,8 @@ from cluster import Cluster, until
 from engine_helpers import Builder, Package
 
 from compute.engine.cell import Cell
-from compute.engine.clusters.distributed import Dask
 from compute.engine.clusters import serving
+from compute.engine.clusters.distributed import Dask
 from compute.engine.clusters.serving import Loaded, OtherCodeError, serve
 from compute.engine.code import Code
 from compute.engine.executors import Outcome, Processes, Serial, Stopped

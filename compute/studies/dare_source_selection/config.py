@@ -6,8 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
-
+from compute.constraints import limited
 from compute.errors import UsageError
 from compute.evaluation import sources
 from compute.locales import PREDECESSOR_LOCALES
@@ -22,21 +21,21 @@ class Config:
     data: str
     """"phrasebook", a Parquet file or a folder of JSONL files in MASSIVE's columns, or org/name@revision."""
     phrasebook: PhrasebookSize
-    locales: Annotated[tuple[LocaleCode, ...], Field(min_length=3)]
-    targets: Annotated[tuple[LocaleCode, ...], Field(min_length=1)]
+    locales: Annotated[tuple[LocaleCode, ...], limited(min_length=3)]
+    targets: Annotated[tuple[LocaleCode, ...], limited(min_length=1)]
     lead: LocaleCode
     """The target of the document's first table."""
     models: Models
-    count: Annotated[int, Field(ge=2)] = 3
+    count: Annotated[int, limited(ge=2)] = 3
     """Sources a merge."""
     density: Density = 0.2
     """Share of each task vector that TIES keeps (the document's k)."""
-    scale: Annotated[float, Field(gt=0)] = 1.2
+    scale: Annotated[float, limited(gt=0)] = 1.2
     """Of task arithmetic, whose coefficients sum to one: at 1 it would be the average."""
     drop_rate: DropRate = 0.9
     draws: Count = 3
     """Repetitions of what is random: DARE's masks, random sources."""
-    methods: Annotated[tuple[Method, ...], Field(min_length=2)] = ("ties", "task_arithmetic", "average")
+    methods: Annotated[tuple[Method, ...], limited(min_length=2)] = ("ties", "task_arithmetic", "average")
     """The first is the document's."""
 
     def __post_init__(self) -> None:
