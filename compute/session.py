@@ -146,6 +146,7 @@ class Session:
         leases = Leases(self.store.root, say=observer.noticed)
         self.store.sweep()
         leases.sweep()
+        self._sources.save()  # workers read there what they would have to read off the source
         here = not settings.scheduler
         build = Build(
             plan,

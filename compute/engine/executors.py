@@ -7,17 +7,19 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Set
+from collections.abc import Callable, Set
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import suppress
 from typing import Any, Protocol
 
+from compute.engine.loaded import run_as_planned
 from compute.engine.record import Record
 from compute.engine.store import DamagedResult, Failure
 from compute.engine.work import Task, run
 from compute.errors import RecountError, UsageError, unknown
 
 Outcome = Record | Failure
+Compute = Callable[[Task], Outcome]
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Workers side by side compute on one thread each: two threads on two busy cores are far slower."""
@@ -50,13 +52,16 @@ class Serial:
     _others: Set[int] | None = None
     """Children of this process that no cell started."""
 
+    def __init__(self, compute: Compute = run) -> None:
+        self._compute = compute
+
     def submit(self, task: Task) -> Future[Outcome]:
         """Compute now; the future is done when this returns. An interrupt ends what the cell started."""
         if self._others is None:
             self._others = _children()
         future: Future[Outcome] = Future()
         try:
-            future.set_result(run(task))
+            future.set_result(self._compute(task))
         except DamagedResult as error:
             future.set_exception(error)
         except BaseException:
@@ -71,8 +76,9 @@ class Serial:
 class Processes:
     """Runs tasks in *jobs* worker processes of joblib's loky, one thread each."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, compute: Compute = run) -> None:
         self.width = jobs
+        self._compute = compute
         self._pool = self._started()
 
     def _started(self) -> Any:
@@ -88,10 +94,10 @@ class Processes:
     def submit(self, task: Task) -> Future[Outcome]:
         """Queue the task for a worker; where one has died, all are started anew."""
         try:
-            future: Future[Outcome] = self._pool.submit(run, task)
+            future: Future[Outcome] = self._pool.submit(self._compute, task)
         except BrokenExecutor:
             self._pool = self._started()
-            future = self._pool.submit(run, task)
+            future = self._pool.submit(self._compute, task)
         return future
 
     def close(self) -> None:
@@ -145,5 +151,5 @@ def local(jobs: int) -> Executor:
     """Return the executor for *jobs* computations at a time on this machine."""
     if jobs == 1:
         os.environ.update(ONE_THREAD)
-        return Serial()
-    return Processes(jobs)
+        return Serial(run_as_planned)
+    return Processes(jobs, run_as_planned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,16 +56,17 @@ class Handle:
         return self.inputs.load(self.cell)
 
 
-def run(task: Task) -> Record | Failure:
+def run(task: Task, check: Callable[[], None] = lambda: None) -> Record | Failure:
     """Compute a cell and commit its result, or say how it failed: its own errors are never raised.
 
-    Raises DamagedResult if the result of a stored input is not whole, so that it must be computed again.
+    *check* is called before the cell, and again before its result is committed; an error that it raises is the
+    cell's. Raises DamagedResult if the result of a stored input is not whole, so that it must be computed again.
     """
     os.environ.update(task.environment)
     know(task.root.parent)
     store = Store(task.into) if task.into else stores.at(task.root)
     try:
-        record = _compute(task, store)
+        record = _compute(task, store, check)
     except DamagedResult:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary: what a cell raises is its failure
@@ -74,10 +75,12 @@ def run(task: Task) -> Record | Failure:
     return record
 
 
-def _compute(task: Task, store: Store) -> Record:
+def _compute(task: Task, store: Store, check: Callable[[], None]) -> Record:
+    check()
     meter = Meter()
     value = _call(task.cell, _Inputs(stores.at(task.root), task.inputs))
     cost = meter.cost()
+    check()
     for item in task.cell.inline:
         if key_of(item.function.name, item.arguments) != item.key:
             raise UsageError(f"a file that {item.name} reads changed during the build; build again")

@@ -22,9 +22,10 @@ from engine_helpers import Builder, Package
 from compute.engine.cell import Cell
 from compute.engine.clusters import serving
 from compute.engine.clusters.distributed import Dask
-from compute.engine.clusters.serving import Loaded, OtherCodeError, serve
+from compute.engine.clusters.serving import serve
 from compute.engine.code import Code
 from compute.engine.executors import Outcome, Processes, Serial, Stopped
+from compute.engine.loaded import Loaded, OtherCodeError
 from compute.engine.plan import Planner
 from compute.engine.record import Record
 from compute.engine.store import Failure, Store

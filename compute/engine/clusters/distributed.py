@@ -141,7 +141,8 @@ class Dask:
         from distributed import CancelledError, KilledWorker
         from distributed.comm import CommClosedError
 
-        from compute.engine.clusters.serving import Answer, OtherCodeError
+        from compute.engine.clusters.serving import Answer
+        from compute.engine.loaded import OtherCodeError
 
         try:
             worker, payload = sent.result()
