@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -107,3 +107,34 @@ def test_a_bit_flip_is_named_set_aside_and_computed_again(copied: Callable[[], P
     assert done.returncode == 0, done.stderr
     assert " 1 computed" in done.stdout
     assert (folder / "arrays.safetensors").read_bytes() == before["arrays.safetensors"]
+
+
+@pytest.fixture
+def small_disk(project: Project) -> Iterator[Path]:
+    """Put the project's cache on a disk of its own, with little room."""
+    cache = project.root / "cache"
+    cache.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(cache)], capture_output=True, check=False
+    )
+    if mount.returncode != 0:
+        pytest.skip("only root may mount a disk")
+    yield cache
+    subprocess.run(["umount", str(cache)], check=True)
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_what_fits_is_kept_and_the_next_build_goes_on(project: Project, small_disk: Path) -> None:
+    full = project.run(*BUILD, tiny=True)
+    assert full.returncode == 1, full.stderr
+    assert "No space left on device" in full.stderr
+    assert "Traceback" not in full.stderr
+    kept = records(project)
+    assert kept
+    assert not [path for path in small_disk.glob("tmp/*") if any(path.rglob("*"))], (
+        "nothing is left of what did not fit"
+    )
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    done = project.run(*BUILD, tiny=True)
+    assert done.returncode == 0, done.stderr
+    assert {path: records(project)[path] for path in kept} == kept
