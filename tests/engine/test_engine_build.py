@@ -475,6 +475,7 @@ class Counting(Serial):
     most = 0
 
     def __init__(self, build: Builder) -> None:
+        super().__init__()
         self.diary = build
 
     def submit(self, task: Task) -> Future[Outcome]:
@@ -500,6 +501,7 @@ class Elsewhere(Serial):
     """Stands for another build: it holds the lease on a cell, and does something when this one runs another."""
 
     def __init__(self, store: Store, cell: Cell, then: Callable[[Leases], None]) -> None:
+        super().__init__()
         self.leases = Leases(store.root)
         self.leases.acquire(cell.key)
         self.then = then

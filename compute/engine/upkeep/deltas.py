@@ -164,7 +164,7 @@ def _missing(value: Any) -> bool:
 
 
 def _mean(values: list[Any]) -> float:
-    return math.fsum(values) / len(values) if values else 0.0
+    return math.fsum(value / len(values) for value in values)  # the sum itself may be too large for a float
 
 
 def _short(value: Any) -> Any:
