@@ -330,6 +330,8 @@ def test_a_worker_of_another_checkout_is_refused(
 
 @pytest.mark.slow
 def test_a_worker_without_the_project_is_named(cluster: Cluster, build: Builder, log: str, tmp_path: Path) -> None:
+    hidden = tmp_path / "compute.py"  # stands before the project, which may be installed where the tests run
+    hidden.write_text("raise ModuleNotFoundError(\"No module named 'compute'\")\n", encoding="utf-8")
     cluster.worker(paths=[tmp_path])
     with pytest.raises(Stopped, match="lacks this project"):
         build(step(1, log), executor=Dask(1, cluster.address))
