@@ -70,6 +70,7 @@ def make(root: Path) -> Project:
     shutil.copytree(REPOSITORY / "templates", root / "templates")
     shutil.copy(REPOSITORY / "mkdocs.yml", root / "mkdocs.yml")
     (root / "docs").mkdir()
-    shutil.copy(REPOSITORY / "docs" / "index.md", root / "docs" / "index.md")
+    for page in (REPOSITORY / "docs").glob("*.md"):
+        shutil.copy(page, root / "docs" / page.name)
     shutil.copytree(REPOSITORY / "docs" / "guide", root / "docs" / "guide")
     return Project(root)
