@@ -11,7 +11,19 @@ import pytest
 from project import CHANGES, REPOSITORY, Project
 
 STUDY = "dare-source-selection"
-HEAVY = ("torch", "pandas", "altair", "joblib", "transformers", "jinja2")
+HEAVY = (
+    "torch",
+    "pandas",
+    "altair",
+    "joblib",
+    "transformers",
+    "jinja2",
+    "yaml",
+    "numpy",
+    "fsspec",
+    "distributed",
+    "psutil",
+)
 
 
 def counted(text: str) -> dict[str, int]:

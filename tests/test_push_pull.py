@@ -50,7 +50,7 @@ def test_after_a_pull_from_a_folder_a_build_computes_nothing(copied: Callable[[]
     pushed = project.run("push", url, STUDY, tiny=True)
     assert pushed.returncode == 0, pushed.stderr
     assert pushed.stdout.startswith(f"pushed {count} results (")
-    assert project.run("push", url, STUDY, tiny=True).stdout.startswith("pushed 0 results (0 bytes) to ")
+    assert project.run("push", url, STUDY, tiny=True).stdout.startswith("pushed 0 results (0 B) to ")
     shutil.rmtree(project.root / "cache")
     told = json.loads(project.run("pull", url, STUDY, "--dry-run", "--json", tiny=True).stdout)
     assert (told["copied"], told["there"], told["damaged"]) == (count, 0, [])
@@ -67,11 +67,11 @@ def test_after_a_pull_from_a_url_nothing_would_run(here: Here, memory: str) -> N
     assert not fsspec.filesystem("memory").exists(memory)
     assert f"pushed {count} results" in here("push", memory).output
     again = here("push", memory)
-    assert again.output == f"pushed 0 results (0 bytes) to {memory}; {count} were there\n"
+    assert again.output == f"pushed 0 results (0 B) to {memory}; {count} were there\n"
     shutil.rmtree("cache")
     assert f"pulled {count} results" in here("pull", memory).output
     assert here("build", "--dry-run").output == "0 cells would run\n"
-    assert here("pull", memory).output == f"pulled 0 results (0 bytes) from {memory}; {count} were here\n"
+    assert here("pull", memory).output == f"pulled 0 results (0 B) from {memory}; {count} were here\n"
 
 
 def test_a_build_over_a_url_takes_what_is_there(here: Here, memory: str) -> None:

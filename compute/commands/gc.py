@@ -13,6 +13,7 @@ from compute.commands import options
 from compute.engine.leases import Leases
 from compute.engine.upkeep import gc
 from compute.errors import RecountError, UsageError
+from compute.report import formats
 from compute.session import Session, find_root
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
@@ -78,24 +79,15 @@ def _data(sweep: gc.Sweep, closed: Any, rules: gc.Rules, dry_run: bool) -> dict[
 
 def _print(sweep: gc.Sweep, rules: gc.Rules, dry_run: bool) -> None:
     for name, (count, total) in sweep.by_function().items():
-        click.echo(f"  {name}: {_counted(count, 'result')}, {_bytes(total)}")
+        click.echo(f"  {name}: {_counted(count, 'result')}, {formats.size(total)}")
     for name, (count, total) in sweep.by_kind().items():
-        click.echo(f"  {name}: {count}, {_bytes(total)}")
+        click.echo(f"  {name}: {count}, {formats.size(total)}")
     done = "would be removed" if dry_run else "removed"
-    removed = f"{_counted(len(sweep.results), 'result')} {done}, {_bytes(sweep.freed)}"
-    click.echo(f"{removed}; {sweep.kept} stay, {_bytes(sweep.left)}")
+    removed = f"{_counted(len(sweep.results), 'result')} {done}, {formats.size(sweep.freed)}"
+    click.echo(f"{removed}; {sweep.kept} stay, {formats.size(sweep.left)}")
     if rules.most is not None and sweep.left > rules.most:
-        click.echo(f"still above {_bytes(rules.most)}: what is left is wanted by a study or pinned", err=True)
+        click.echo(f"still above {formats.size(rules.most)}: what is left is wanted by a study or pinned", err=True)
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _bytes(number: int) -> str:
-    """Write bytes as people read them."""
-    value, units = float(number), ["bytes", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.0f} {units[0]}" if units[0] == "bytes" else f"{value:.1f} {units[0]}"

@@ -10,6 +10,7 @@ import click
 from compute import study as studies
 from compute.commands.options import FAILED, write_json
 from compute.errors import UsageError
+from compute.report.formats import size
 
 if TYPE_CHECKING:
     from compute.engine.remotes.transfer import Transfer
@@ -44,12 +45,3 @@ def report(verb: str, way: str, done: Transfer, as_json: bool) -> None:
         click.echo(f"damaged: {line}", err=True)
     if done.damaged:
         raise click.exceptions.Exit(FAILED)
-
-
-def size(count: float) -> str:
-    """Write a number of bytes for people."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

@@ -169,10 +169,6 @@ class Cell:
         """The call's own seed, if its function has a parameter for one."""
         return derived_seed(cast(int, self.arguments["seed"]), self.key) if "seed" in self.arguments else None
 
-    def with_arguments(self, **changes: object) -> Cell:
-        """Return the same call with some arguments changed."""
-        return self.function(**{**self.arguments, **changes})
-
     def shipped(self) -> Cell:
         """Return the cell as a worker needs it: of its stored inputs no more than the key and name."""
         return self._bare(replace_cells(self.arguments, _shipped))

@@ -45,12 +45,6 @@ def test_an_argument_without_a_stable_form_fails_at_the_call() -> None:
         number(Path("data"), LOG)
 
 
-def test_a_changed_argument_is_checked_like_a_new_call() -> None:
-    assert number(1, LOG).with_arguments(x=2) == number(2, LOG)
-    with pytest.raises(TypeError, match=r"^cell number: "):
-        number(1, LOG).with_arguments(y=2)
-
-
 def test_a_call_keeps_the_arguments_that_it_had() -> None:
     things: dict[str, Any] = {"inner": [1, ({"deep": 1},)]}
     described = gathered(things)

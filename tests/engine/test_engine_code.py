@@ -403,12 +403,12 @@ def test_installed_packages_and_the_standard_library_are_not_followed(package: P
 
 @pytest.mark.parametrize("method", [("plus", "minus"), ["minus", "plus"]])
 def test_every_plugin_that_a_list_names_counts(package: Package, total: Cell, method: Any) -> None:
-    both = total.with_arguments(method=method)
+    both = total.function(**{**total.arguments, "method": method})
     assert {f"{package.name}.methods.minus:minus", f"{package.name}.methods.plus:plus"} <= set(Code().parts(both))
 
 
 def test_all_plugins_count_where_another_cell_names_one(package: Package, total: Cell) -> None:
-    unknown = total.with_arguments(method=doubled("plus", "log"))
+    unknown = total.function(**{**total.arguments, "method": doubled("plus", "log")})
     assert f"{package.name}.methods.minus:minus" in Code().parts(unknown)
 
 

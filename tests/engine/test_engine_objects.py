@@ -17,6 +17,7 @@ from test_engine_record import RECORD
 from compute.engine.record import Record, Trace
 from compute.engine.storage import codec, objects
 from compute.engine.store import DamagedResult, Store
+from compute.engine.upkeep.inventory import Inventory
 
 BIG = np.arange(20_000.0)
 VALUE = {"small": [1, 2], "weights": BIG}
@@ -131,14 +132,14 @@ def test_setting_a_result_aside_keeps_the_objects_that_are_sound(store: Store) -
 
 def test_objects_without_a_result_are_found_and_may_go_at_any_time(store: Store) -> None:
     kept, gone = store.commit(RECORD, VALUE), store.commit(THIRD, {"x": np.zeros(20_000)})
-    assert list(objects.unreferenced(store.root)) == []
+    assert list(Inventory(store.root).orphans()) == []
     lone = weights(store, THIRD).stat().st_ino
     store.remove(gone)
     store.remove(gone)
     assert store.find(gone.key, gone.trace.id) is None
-    (left,) = objects.unreferenced(store.root)
-    assert left.stat().st_ino == lone
-    left.unlink()
+    (left,) = Inventory(store.root).orphans()
+    assert left.path.stat().st_ino == lone
+    left.path.unlink()
     for path in all_objects(store):
         path.unlink()
     np.testing.assert_array_equal(store.load(kept)["weights"], BIG)

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -96,14 +96,6 @@ def release(root: Path, digests: Iterable[str]) -> None:
         with suppress(FileNotFoundError):
             if target.stat().st_nlink == 1:
                 target.unlink()
-
-
-def unreferenced(root: Path) -> Iterator[Path]:
-    """Find the objects that no result has: they may be deleted at any time."""
-    for path in (root / "objects").glob("*/*"):
-        with suppress(FileNotFoundError):
-            if path.stat().st_nlink == 1:
-                yield path
 
 
 def _place(root: Path, digest: str) -> Path:
