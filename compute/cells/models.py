@@ -99,7 +99,7 @@ def with_head_of(base: Tree, expert: Tree) -> Tree:
     store=False,
     lazy=("experts",),
     plugins={"method": "compute.merging.methods"},
-    libraries=("torch",),
+    libraries=("torch", "numpy", "numba"),
 )
 def merged(
     base: Tree,
@@ -113,23 +113,19 @@ def merged(
     draw: int = 0,
 ) -> Tree:
     """Merge the chosen experts on the base; only those are loaded. *draw* tells DARE's replicates apart."""
+    from compute.merging.dare import Dare
     from compute.merging.merge import merge
+    from compute.merging.recipe import Recipe
     from compute.models.checkpoint import from_tree
+    from compute.models.device import device
     from compute.models.heads import check_same_head
 
     chosen: dict[str, Tree] = {locale: experts[locale].load() for locale in sources}
     check_same_head(from_tree(base), {locale: from_tree(tree) for locale, tree in chosen.items()})
     tensors = {locale: tree["tensors"] for locale, tree in chosen.items()}
-    result = merge(
-        base["tensors"],
-        tensors,
-        coefficients,
-        method=method,
-        options=dict(options),
-        drop_rate=drop_rate,
-        seed=seed,
-    )
-    return {**base, "tensors": result}
+    dare = Dare(drop_rate, seed) if drop_rate else None
+    recipe = Recipe(method, tuple(coefficients), dict(options), dare=dare, seed=seed)
+    return {**base, "tensors": merge(base["tensors"], tensors, recipe, device=device())}
 
 
 def _train(corpus: DataFrame) -> DataFrame:

@@ -12,6 +12,7 @@ import click
 
 from compute import study as studies
 from compute.engine import stores
+from compute.errors import UsageError
 from compute.session import Session, find_root
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -51,6 +52,14 @@ def open_session(slugs: Sequence[str] | str, profile: str, changes: Sequence[str
     session = Session(find_root(Path.cwd()))
     session.open(named or studies.slugs(), profile, changes)
     return session
+
+
+def cache() -> Path:
+    """Return where to keep what is learnt of files: the project's cache, or the user's own outside any project."""
+    try:
+        return find_root(Path.cwd()) / "cache"
+    except UsageError:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "recount"
 
 
 def stop(line: str, code: int) -> NoReturn:

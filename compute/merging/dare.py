@@ -1,40 +1,72 @@
 """DARE: drop entries of a task vector at random and rescale the rest. Knows no merge method.
 
-A mask is drawn on the CPU, whatever the device of the tensor, by a generator of its own that is seeded with
-(seed, source, tensor name). So the entry at one index of one tensor of one source meets the same fate
-whichever other sources and tensors there are, in which order they come, and on which device.
+The fate of an entry is decided by (seed, source, tensor, index) alone: whichever other sources and tensors there
+are, however the tensor is cut, and on which device.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from compute.merging.steps import drop_and_rescale
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from compute.merging.arrays import Array, is_numpy
+from compute.merging.grid import Place
+from compute.merging.lots import drop, dropped, stream
+
+Rescale = Literal["density", "norm"]
+"""What is kept is divided by the density, as in the paper, or scaled to the sum of magnitudes there was, as in
+mergekit.
+"""
 
 
-def dare(task_vectors: Mapping[str, Tensor], *, drop_rate: float, seed: int, source: str) -> dict[str, Tensor]:
-    """Drop each entry of the task vectors of *source*, by tensor name, with probability *drop_rate*.
+@dataclass(frozen=True)
+class Dare:
+    """Drop each entry of every task vector with probability *drop_rate* (Yu et al. 2024).
 
-    What is kept is divided by 1 - drop_rate (Yu et al. 2024, https://arxiv.org/abs/2311.03099). Its density,
-    in the words of other tools, is 1 - drop_rate. Raises ValueError unless 0 <= drop_rate < 1.
+    https://arxiv.org/abs/2311.03099, equations 2 and 3. Its density, in the words of other tools, is
+    1 - drop_rate. With `rescale` "density" what is kept is divided by it, so that the mean over seeds is the
+    task vector, as in the authors' code and PEFT; with "norm" each tensor of each source is scaled so that its sum of
+    magnitudes is that before, as mergekit does, which differs where a tensor is small.
+
+    Raises ValueError unless 0 <= drop_rate < 1.
     """
-    return {
-        name: drop_and_rescale(tensor, _keep_mask(tensor, drop_rate, (seed, source, name)), drop_rate)
-        for name, tensor in task_vectors.items()
-    }
+
+    drop_rate: float
+    seed: int = 0
+    rescale: Rescale = "density"
+
+    def __post_init__(self) -> None:
+        """Refuse a rate that leaves nothing."""
+        if not 0 <= self.drop_rate < 1:
+            raise ValueError(f"drop rate is the share of entries dropped, in [0, 1), not {self.drop_rate}")
+
+    def apply(self, values: Array, place: Place, names: tuple[str, ...], factors: NDArray[Any] | None) -> Array:
+        """Return the task vectors [N, rows, columns] of the sources *names* after dropping.
+
+        *values* may be changed. *factors* [N] rescale what is kept; None: divide by the density.
+        """
+        rows = [self._row(row, place, name) for row, name in zip(values, names, strict=True)]
+        if not is_numpy(values):
+            import torch
+
+            values = torch.stack(rows)
+        if factors is not None:
+            for row, factor in zip(values, factors, strict=True):
+                row *= float(factor)
+        return values
+
+    def _row(self, row: Array, place: Place, name: str) -> Array:
+        key = stream(self.seed, name, place.tensor.name)
+        density = 1 - self.drop_rate if self.rescale == "density" else 1.0
+        if not is_numpy(row):
+            return dropped(row, key, place.start, self.drop_rate, density)
+        drop(row.reshape(-1), key, place.start, self.drop_rate, density)
+        return row
 
 
-def _keep_mask(tensor: Tensor, drop_rate: float, stream: tuple[int, str, str]) -> Tensor:
-    """Return a mask of the tensor's shape and device, true with probability 1 - *drop_rate*."""
-    import torch
-
-    digest = hashlib.sha256(repr(stream).encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
-    # Of one type and in one row: the fate of an entry may depend on its index, not on the tensor's type.
-    lots = torch.rand(tensor.numel(), generator=generator, dtype=torch.float32)
-    return (lots >= drop_rate).view(tensor.shape).to(tensor.device)
+def norm_factors(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factors [N] that give sums of magnitudes *after* the size *before*; 1 where nothing is left."""
+    return np.where(after > 0, before / np.where(after > 0, after, 1), 1.0)

@@ -1,141 +1,193 @@
-"""Merges experts into one state dict, tensor by tensor. Knows state dicts, no architecture and no file."""
+"""Merges experts, chunk by chunk, from where their weights lie to where the result goes. Knows no architecture."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from compute import plugins
 from compute.errors import UsageError
-from compute.merging.dare import dare
-from compute.merging.method import bind_options, method_info
+from compute.merging import grid
+from compute.merging.arrays import Array, Merged, backend
+from compute.merging.fit import check_fits
+from compute.merging.grid import Place
+from compute.merging.method import MethodInfo
+from compute.merging.recipe import Part, Recipe
+from compute.merging.stream import Sources, Stream, Workers
+from compute.merging.vectors import Remember, TaskVectors, forget
+from compute.weights.memory import InMemory, MemorySink
+from compute.weights.weights import Sink, TensorInfo, Weights
 
-StateDict = Mapping[str, Tensor]
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe, where its result goes, and what it needs to know from data (see compute.merging.method)."""
+
+    recipe: Recipe
+    sink: Sink
+    data: Mapping[str, Any]
 
 
 def merge(
-    base: StateDict,
-    experts: Mapping[str, StateDict],
-    coefficients: Sequence[float],
+    base: Mapping[str, Any],
+    experts: Mapping[str, Mapping[str, Any]],
+    recipe: Recipe,
     *,
-    method: str,
-    options: Mapping[str, object] | None = None,
-    drop_rate: float = 0.0,
-    seed: int = 0,
-) -> dict[str, Tensor]:
-    """Merge *experts* (name to state dict) on *base* by *method*; return a new state dict like the base's.
+    data: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Merge *experts* (name to state dict of torch tensors) on *base* by *recipe*; return a state dict like the base's.
 
-    Task vectors (expert minus base) are taken and merged in fp32 (fp64 for fp64 tensors) on the base's
-    device, and the result has the base's types. Where *drop_rate* > 0, DARE drops that share of every task
-    vector first, by masks that depend on *seed*, the expert's name and the tensor's alone. *coefficients* go
-    with the experts in their order. Tensors that are not floating (counters, index buffers) are the base's,
-    and the experts must have the same. Pass a tied parameter once: under two names it would be ranked twice
-    and dropped in two ways.
-
-    Works tensor by tensor; with the option trim_scope at "model" all task vectors are in memory together.
-
-    Raises UsageError for an unknown method or option and for experts that do not fit the base, ValueError for
-    coefficients that are negative or all zero and for a density or drop rate out of its range.
+    What is in *data* by expert and entry, such as Fisher information, comes as state dicts too.
     """
-    bound = bind_options(method, options or {})
-    _check_numbers(method, coefficients, len(experts))
-    for name, expert in experts.items():
-        _check_fits(base, expert, name)
-    combine = plugins.load("compute.merging.methods", method)
-    merged = {name: _result(tensor) for name, tensor in base.items()}
-    for block in _blocks(base, whole_model=bound.get("trim_scope") == "model"):
-        task_vectors = _task_vectors(base, experts, block, drop_rate, seed)
-        weights = torch.tensor(list(coefficients), dtype=task_vectors.dtype, device=task_vectors.device)
-        _add(merged, block, combine(task_vectors, weights, **bound))
-    return merged
+    whole = InMemory(base)
+    sink = MemorySink(whole.tensors().values())
+    given = dict(data or {})
+    if "fisher" in given:
+        given["fisher"] = {name: InMemory(each) for name, each in given["fisher"].items()}
+    merge_weights(whole, {name: InMemory(expert) for name, expert in experts.items()}, [Job(recipe, sink, given)],
+                  device=device, threads=1)  # fmt: skip
+    return sink.torch()
 
 
-def _result(tensor: Tensor) -> Tensor:
-    """Return what the result starts from: a floating tensor is replaced later, any other is copied."""
-    return tensor.detach() if tensor.is_floating_point() else tensor.detach().clone()
+def merge_weights(
+    base: Weights | None,
+    experts: Mapping[str, Weights],
+    jobs: Sequence[Job],
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    entries: int = grid.CHUNK,
+    remember: Remember = forget,
+) -> None:
+    """Merge *experts* on *base* by the recipe of every job, all from one reading, and write to their sinks.
+
+    Task vectors (expert minus base) are taken and merged in fp32 (fp64 for fp64 tensors), whatever the types of the
+    files; the sinks' tensors have their own types. Tensors that are not floating (counters, index buffers) are the
+    base's, and the experts must have the same. Sinks are closed, if nothing fails. Pass a tied parameter once:
+    under two names it would be ranked twice. *entries* bounds what is read at once, of all sources together; memory
+    does not grow with their number. The result does not depend on it, on the number of *threads*, nor on the order
+    of tensors. *remember* keeps thresholds from one merge to the next.
+
+    Raises UsageError for experts that do not fit the base, and where a recipe needs a base or data that are not there.
+    """
+    infos = check_fits(base, experts)
+    floating = [info for info in infos if info.floating and info.size]
+    with _workers(device, threads, entries) as workers:
+        runs = [_Run(job, base, experts, workers, floating, remember) for job in jobs]
+        for info in floating:
+            _merge_tensor(info, runs, workers)
+    reference = base or next(iter(experts.values()))
+    for job in jobs:
+        for info in infos:
+            if not info.floating:
+                job.sink.put(info.name, reference.raw(info.name))
+        job.sink.close()
 
 
-def _blocks(base: StateDict, *, whole_model: bool) -> list[list[str]]:
-    """Return the names of the floating tensors, grouped into what is merged at once."""
-    names = [name for name, tensor in base.items() if tensor.is_floating_point() and tensor.numel()]
-    if whole_model:
-        return [names] if names else []
-    return [[name] for name in names]
+@contextmanager
+def _workers(device: str, threads: int | None, entries: int) -> Iterator[Workers]:
+    count = threads or len(os.sched_getaffinity(0))
+    if count == 1:
+        yield Workers(backend(device), None, entries)
+        return
+    with ThreadPoolExecutor(count) as pool:
+        yield Workers(backend(device), pool, entries)
 
 
-def _task_vectors(
-    base: StateDict, experts: Mapping[str, StateDict], block: list[str], drop_rate: float, seed: int
-) -> Tensor:
-    """Return the task vectors [N, n] of *experts* over the tensors of *block*, each flattened, in order."""
-    sizes = [base[name].numel() for name in block]
-    rows = torch.empty(len(experts), sum(sizes), dtype=_precision(base, block), device=base[block[0]].device)
-    for row, (source, expert) in zip(rows, experts.items(), strict=True):
-        for name, part in zip(block, row.split(sizes), strict=True):
-            change = _task_vector(base[name], expert[name], rows.dtype)
-            _check_finite(change, name, source)
-            if drop_rate:
-                change = dare({name: change}, drop_rate=drop_rate, seed=seed, source=source)[name]
-            part.copy_(change.flatten())
-    return rows
+class _Run:
+    """One job under way: which method merges which tensor, and what it found by looking at the whole."""
+
+    def __init__(
+        self,
+        job: Job,
+        base: Weights | None,
+        experts: Mapping[str, Weights],
+        workers: Workers,
+        tensors: list[TensorInfo],
+        remember: Remember,
+    ) -> None:
+        self.recipe, self.sink, self._data, self._remember = job.recipe, job.sink, job.data, remember
+        if len(experts) != len(self.recipe.coefficients):
+            raise ValueError(f"{len(experts)} experts need as many coefficients, not {len(self.recipe.coefficients)}")
+        if self.recipe.needs_base and base is None:
+            raise UsageError(f"{self.recipe.method} merges what the experts learnt beyond a base model: name the base")
+        extras = {name: job.data[name] for name in ("fisher",) if name in job.data}
+        self.stream = Stream(Sources(base, experts, extras), workers, relative=self.recipe.needs_base,
+                             dare=self.recipe.dare, seed=self.recipe.seed)  # fmt: skip
+        self.precision = np.float64 if any(tensor.dtype == "float64" for tensor in tensors) else np.float32
+        names = [tensor.name for tensor in tensors]
+        self._factors = self.recipe.lines.factors(names) if self.recipe.lines else {}
+        self._parts: dict[str, Part] = {}
+        self._merged: dict[str, Merged] = {}
+        for part in self.recipe.parts(tensors):
+            self._parts |= {tensor.name: part for tensor in part.tensors}
+            if part.options.get("trim_scope", part.info.scope) == "model":
+                self._look(part, part.tensors)
+
+    def look(self, tensor: TensorInfo) -> None:
+        """Let the method look at the whole of *tensor*, unless it has looked at the whole model."""
+        if tensor.name not in self._merged:
+            self._look(self._parts[tensor.name], [tensor])
+
+    def _look(self, part: Part, tensors: list[TensorInfo]) -> None:
+        for tensor in tensors:
+            self.stream.prepare(tensor, self.precision)
+        vectors = TaskVectors(self.stream, tensors, precision=self.precision, data=self._needed(part.info),
+                              remember=self._remember)  # fmt: skip
+        merged = part.method(vectors, vectors.bring(self.recipe.coefficients), **part.options)
+        self._merged |= merged if isinstance(merged, dict) else {tensor.name: merged for tensor in tensors}
+
+    def _needed(self, info: MethodInfo) -> Mapping[str, Any]:
+        if missing := [name for name in info.data if name not in self._data]:
+            raise UsageError(f"{info.name} needs {missing[0]} from data, which this merge does not have")
+        for name in info.data:
+            if name in info.extras and (
+                lacking := [each for each in self.stream.names if each not in self._data[name]]
+            ):
+                raise UsageError(f"{info.name} needs the {name} information of expert {lacking[0]}: "
+                                 f"there is that of {', '.join(self._data[name])}")  # fmt: skip
+        return self._data
+
+    def merged(self, values: Array, place: Place) -> Array:
+        """Return the merged chunk [rows, columns] of what the merge sees, *values* [N, rows, columns]."""
+        how = self._merged[place.tensor.name]
+        if not callable(how):
+            result = how.reshape((place.tensor.rows, place.tensor.columns))[place.row : place.row + place.rows]
+        else:
+            extras = self._parts[place.tensor.name].info.extras
+            result = how(values, *(self.stream.extra(name, place, self.precision) for name in extras))
+        factor = self._factors.get(place.tensor.name, 1.0)
+        return result if factor == 1.0 else factor * result
+
+    def done(self, tensor: TensorInfo) -> None:
+        """Forget what was computed for the whole of *tensor*."""
+        del self._merged[tensor.name]
 
 
-def _task_vector(base: Tensor, expert: Tensor, precision: torch.dtype) -> Tensor:
-    """Return expert minus base in *precision*, on the base's device."""
-    return expert.detach().to(base.device, precision) - base.detach().to(precision)
+def _merge_tensor(info: TensorInfo, runs: list[_Run], workers: Workers) -> None:
+    for run in runs:
+        run.look(info)
+    precision = runs[0].precision
+    sources = runs[0].stream.sources
+    relative = any(run.stream.relative for run in runs)
 
+    def work(place: Place) -> None:
+        experts = sources.read(place, precision)
+        base = sources.read_base(place, precision) if relative else None
+        for left, run in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
+            own = experts.copy() if left else experts
+            own_base = base if run.stream.relative else None
+            values = run.stream.seen(own, own_base, place)
+            result = workers.backend.fetch(run.merged(values, place)).reshape(-1).astype(precision, copy=False)
+            run.sink.write(info.name, place.start, result if own_base is None else own_base + result)
 
-def _check_finite(change: Tensor, tensor: str, expert: str) -> None:
-    """Raise UsageError if a task vector has numbers that a ranking would silently misplace."""
-    if not change.isfinite().all():
-        raise UsageError(f"tensor {tensor} of expert {expert} or of the base has infinite or missing numbers")
-
-
-def _precision(base: StateDict, block: list[str]) -> torch.dtype:
-    """Return fp64 if a tensor of *block* is fp64, else fp32."""
-    double = any(base[name].dtype == torch.float64 for name in block)
-    return torch.float64 if double else torch.float32
-
-
-def _add(merged: dict[str, Tensor], block: list[str], change: Tensor) -> None:
-    """Add the merged task vector *change* [n] to the tensors of *block*, keeping their types."""
-    for name, part in zip(block, change.split([merged[name].numel() for name in block]), strict=True):
-        tensor = merged[name]
-        merged[name] = (tensor.to(change.dtype) + part.view(tensor.shape)).to(tensor.dtype)
-
-
-def _check_numbers(method: str, coefficients: Sequence[float], experts: int) -> None:
-    """Raise ValueError for numbers that no merge can work with."""
-    least, most = method_info(method).sources
-    if experts < least or (most is not None and experts > most):
-        limits = f"at least {least}" if most is None else f"{least} to {most}"
-        raise ValueError(f"{method} merges {limits} experts, not {experts}")
-    if len(coefficients) != experts:
-        raise ValueError(f"{experts} experts need as many coefficients, not {len(coefficients)}")
-    if not all(math.isfinite(number) and number >= 0 for number in coefficients) or not any(coefficients):
-        raise ValueError(f"coefficients must be finite, non-negative and not all zero: {list(coefficients)}")
-
-
-def _check_fits(base: StateDict, expert: StateDict, name: str) -> None:
-    """Raise UsageError unless the tensors of the expert *name* have the names and shapes of the base's."""
-    if missing := sorted(base.keys() - expert.keys()):
-        raise UsageError(f"expert {name} lacks tensors of the base model: {_some(missing)}")
-    if extra := sorted(expert.keys() - base.keys()):
-        raise UsageError(f"expert {name} has tensors that the base model lacks: {_some(extra)}")
-    for tensor, expected in base.items():
-        found = expert[tensor]
-        if found.shape != expected.shape:
-            shapes = f"{tuple(found.shape)}, in the base model {tuple(expected.shape)}"
-            raise UsageError(f"tensor {tensor} of expert {name} has shape {shapes}: are both of one architecture?")
-        if found.is_floating_point() != expected.is_floating_point():
-            raise UsageError(f"tensor {tensor} of expert {name} is {found.dtype}, in the base {expected.dtype}")
-        if not expected.is_floating_point() and not torch.equal(found.to(expected), expected):
-            raise UsageError(f"tensor {tensor} of expert {name} is not floating and differs from the base model's")
-
-
-def _some(names: list[str]) -> str:
-    """Return the first few of *names*, and how many more there are."""
-    more = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
+    for _ in workers.map(work, runs[0].stream.places([info])):
+        pass
+    for run in runs:
+        run.done(info)

@@ -1,30 +1,49 @@
-"""What a merge method tells about itself: title, paper, limits, options. Knows no method and no tensor."""
+"""What a merge method tells about itself: title, paper, demands, options. Knows no method and no tensor."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from compute import plugins
 from compute.errors import UsageError, unknown
 
-TrimScope = Literal["model", "tensor"]
-"""What a method ranks over: all parameters of the model at once, or each tensor by itself."""
+PACKAGE = "compute.merging.methods"
+
+Scope = Literal["model", "tensor"]
+"""What a method looks at as one: all parameters of the model together, or each tensor by itself."""
+
+TrimScope = Scope
+"""The scope as an option of a method that ranks entries."""
+
+Over = Literal["all", "nonzero"]
+"""What a density is a share of: all entries, or those that moved at all."""
+
+Extra = Literal["lots", "fisher"]
+"""What else a method gets for each entry of each source: a uniform number in [0, 1), or its Fisher information."""
+
+Data = Literal["fisher", "grams", "entropy"]
+"""What a method needs to know from data, handed over by the caller: see compute.models."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
-    """Describe a merge method: its word in configs, title, paper, and how many sources it takes."""
+    """Describe a merge method: its word in configs, title, paper, and what it demands."""
 
     name: str
     title: str
     paper: str
-    needs_base: bool
-    sources: tuple[int, int | None]
+    scope: Scope = "tensor"
+    needs_base: bool = True
+    sources: tuple[int, int | None] = (1, None)
+    extras: tuple[Extra, ...] = ()
+    data: tuple[Data, ...] = ()
+    neutral: Mapping[str, object] = field(default_factory=dict)
+    idempotent: bool = True
 
 
 class Option(NamedTuple):
@@ -34,19 +53,25 @@ class Option(NamedTuple):
     default: object
 
 
-def merge_method(
-    *, title: str, paper: str, needs_base: bool = True, sources: tuple[int, int | None] = (1, None)
-) -> Callable[[Method], Method]:
+def merge_method(*, title: str, paper: str, **demands: Any) -> Callable[[Method], Method]:
     """Mark a function as a merge method: attach a MethodInfo as `function.info`, leave it alone otherwise.
 
-    *needs_base* is False where the result does not depend on the base model; *sources* is the least and the
-    greatest number of experts (None: no limit). The function takes task vectors [N, n] and coefficients [N],
-    returns the merged task vector [n], and its keyword-only parameters are its options.
+    The function takes the task vectors of a scope (compute.merging.vectors.TaskVectors) and the coefficients
+    [N], and returns what to do with each chunk [N, rows, columns] of them: a function that gives the merged
+    chunk [rows, columns], an array of the shape of the scope's one tensor, or a dict of either by tensor name.
+    Its keyword-only parameters are its options. The demands:
+
+    - `scope`: what it looks at as one, "tensor" or "model"; an option `trim_scope` takes its place.
+    - `needs_base`: False where the base plays no part: then it gets the experts' weights, not task vectors.
+    - `sources`: the least and the greatest number of experts (None: no limit).
+    - `extras`: arrays [N, rows, columns] that the returned function gets after the chunk.
+    - `data`: what the caller must hand over in `vectors.data`.
+    - `neutral`: options under which it drops nothing.
+    - `idempotent`: False where equal experts do not merge to themselves.
     """
 
     def attach(function: Method) -> Method:
-        info = MethodInfo(function.__name__, title, paper, needs_base, sources)
-        vars(function)["info"] = info
+        vars(function)["info"] = MethodInfo(function.__name__, title, paper, **demands)
         return function
 
     return attach
@@ -54,7 +79,7 @@ def merge_method(
 
 def method_info(name: str) -> MethodInfo:
     """Return what the merge method *name* tells about itself; raise UsageError if there is none."""
-    info = vars(plugins.load("compute.merging.methods", name)).get("info")
+    info = vars(plugins.load(PACKAGE, name)).get("info")
     if not isinstance(info, MethodInfo):
         raise UsageError(f"merge method {name!r} does not describe itself: put @merge_method above it")
     return info
@@ -62,9 +87,9 @@ def method_info(name: str) -> MethodInfo:
 
 def method_options(name: str) -> dict[str, Option]:
     """Return the options of the merge method *name*, from its signature, in their order there."""
-    function = plugins.load("compute.merging.methods", name)
-    # Methods import Tensor for type checkers only: any stand-in resolves it here.
-    types = get_type_hints(function, localns={"Tensor": object})
+    function = plugins.load(PACKAGE, name)
+    # Methods import what they only name for type checkers: any stand-in resolves it here.
+    types = get_type_hints(function, localns=dict.fromkeys(("TaskVectors", "Array", "Combine", "Merged"), object))
     parameters = inspect.signature(function).parameters.values()
     return {
         parameter.name: Option(types[parameter.name], parameter.default)

@@ -1,86 +1,124 @@
-"""The steps that merge methods are made of, named as in their papers. Knows rows of numbers, not models."""
+"""The steps that merge methods are made of, named as in their papers. Knows rows of numbers, not models.
+
+What takes many small operations is written twice: here for any device, by the array API, and for numpy as one compiled
+loop in `kernels`, which gives the same bits several times as fast.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+from compute.merging.arrays import Array, Chunk, is_numpy, namespace
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from compute.merging.vectors import TaskVectors
+
+Divide = Literal["weights", "count", "none"]
+"""What the sum of the entries that agree is divided by: their coefficients, their number, or nothing."""
 
 
-def weighted_sum(task_vectors: Tensor, coefficients: Tensor) -> Tensor:
-    """Return the sum [n] of the rows of *task_vectors* [N, n], each times its coefficient [N].
+def weighted_sum(task_vectors: Chunk, coefficients: Array) -> Array:
+    """Return the sum [...] of *task_vectors* [N, ...], each times its coefficient [N].
 
-    Adds row by row and not by a matrix product, whose rounding depends on the machine and on n.
+    Adds row by row and not by a matrix product, whose rounding depends on the machine and on the size.
     """
-    total = task_vectors.new_zeros(task_vectors.shape[1])
+    total = namespace(task_vectors).zeros_like(task_vectors[0])
     for row, coefficient in zip(task_vectors, coefficients, strict=True):
         total += coefficient * row
     return total
 
 
-def trim(task_vectors: Tensor, density: float) -> Tensor:
-    """Keep the *density* largest share of each row of *task_vectors* [N, n] by magnitude; zero the others.
+def trim(task_vectors: Chunk, thresholds: Any) -> Chunk:
+    """Zero the entries of *task_vectors* [N, ...] whose magnitude is below their row's threshold [N].
 
-    With k = int(density * n), at least 1, every entry not smaller than the k-th largest is kept: exactly k
-    without ties, and more where several entries tie for the last place. The code of the paper's authors keeps
-    one more (it counts from the other end), PEFT and mergekit keep k and break ties arbitrarily. Step 1 of
-    TIES, https://arxiv.org/abs/2306.01708. Raises ValueError unless 0 < density <= 1.
+    Step 1 of TIES, https://arxiv.org/abs/2306.01708. Entries that tie with the threshold are kept.
     """
-    if not 0 < density <= 1:
-        raise ValueError(f"density is the share of entries kept, in (0, 1], not {density}")
-    trimmed = task_vectors.clone()
-    if density < 1:
-        keep = max(1, int(density * task_vectors.shape[1]))
-        for row in trimmed:  # one at a time: the magnitudes of all rows would double the memory
-            magnitude = row.abs()
-            row.masked_fill_(magnitude < _kth_largest(magnitude, keep), 0)
-    return trimmed
+    xp = namespace(task_vectors)
+    limits = xp.asarray(thresholds, dtype=task_vectors.dtype).reshape((-1, *[1] * (task_vectors.ndim - 1)))
+    return xp.where(xp.abs(task_vectors) < limits, xp.zeros_like(task_vectors), task_vectors)
 
 
-def elect_sign(task_vectors: Tensor) -> Tensor:
-    """Return the sign [n], +1 or -1, of the sum of each column of *task_vectors* [N, n].
+def elect_sign(task_vectors: Chunk, weights: Array | None = None, *, tie: float = 1.0) -> Array:
+    """Return the sign [...], +1, -1 or 0, of the sum of each column of *task_vectors* [N, ...], each times its
+    weight [N].
 
-    Where a sum is zero, the sign that won more columns is taken; if neither did, the sign is 0 and nobody
-    is elected. Step 2 of TIES, https://arxiv.org/abs/2306.01708.
+    Where a sum is zero, the sign is *tie*: 1 in PEFT and mergekit, the sign that won more columns of the model in
+    the code of the paper's authors. Step 2 of TIES, https://arxiv.org/abs/2306.01708.
     """
-    sign = task_vectors.sum(dim=0).sign()
-    majority = int((sign > 0).sum()) - int((sign < 0).sum())
-    return sign.masked_fill(sign == 0, (majority > 0) - (majority < 0))
+    xp = namespace(task_vectors)
+    ones = xp.ones(task_vectors.shape[0], dtype=task_vectors.dtype, device=task_vectors.device)
+    total = weighted_sum(task_vectors, ones if weights is None else weights)
+    sign = xp.sign(total)
+    return xp.where(sign == 0, xp.full_like(sign, tie), sign)
 
 
-def disjoint_mean(task_vectors: Tensor, sign: Tensor, coefficients: Tensor) -> Tensor:
-    """Average in each column of *task_vectors* [N, n] the entries that have the *sign* [n]; 0 where none has.
+def disjoint_merge(task_vectors: Chunk, sign: Array, coefficients: Array, divide: Divide = "weights") -> Array:
+    """Add up in each column of *task_vectors* [N, ...] the entries that have the *sign* [...], times their coefficients.
 
-    The mean is weighted by *coefficients* [N], and divided by the sum of those that took part: their scale
-    does not matter, and equal ones give the plain mean. Step 3 of TIES, https://arxiv.org/abs/2306.01708.
+    The sum is divided by the sum of the *coefficients* [N] that took part ("weights": their scale does not matter,
+    and equal ones give the plain mean), by their number ("count") or not at all ("none"). 0 where none has the sign.
+    Step 3 of TIES, https://arxiv.org/abs/2306.01708.
     """
-    total = task_vectors.new_zeros(task_vectors.shape[1])
-    weight = task_vectors.new_zeros(task_vectors.shape[1])
+    if is_numpy(task_vectors):
+        from compute.merging import kernels
+
+        return _compiled(kernels.disjoint, task_vectors, coefficients, sign.reshape(-1), _MODES[divide])
+    xp = namespace(task_vectors)
+    total, weight = xp.zeros_like(sign), xp.zeros_like(sign)
     for row, coefficient in zip(task_vectors, coefficients, strict=True):
-        share = (row.sign() * sign > 0) * coefficient
-        total += share * row
-        weight += share
-    return total / weight.masked_fill(weight == 0, 1)
+        agrees = row * sign > 0
+        total = xp.where(agrees, total + coefficient * row, total)
+        weight = xp.where(agrees, weight + (1 if divide == "count" else coefficient), weight)
+    return total if divide == "none" else total / xp.where(weight == 0, xp.ones_like(weight), weight)
 
 
-def drop_and_rescale(task_vector: Tensor, keep: Tensor, drop_rate: float) -> Tensor:
-    """Zero the entries of *task_vector* where *keep* is false and divide the others by 1 - *drop_rate*.
-
-    If each entry is kept with that probability, the mean over draws is the task vector. The step of DARE,
-    https://arxiv.org/abs/2311.03099. Raises ValueError unless 0 <= drop_rate < 1.
+def trim_elect_merge(
+    task_vectors: Chunk,
+    coefficients: Array,
+    *,
+    thresholds: Any = None,
+    votes: Array | None = None,
+    tie: float = 1.0,
+    divide: Divide = "weights",
+    scale: float = 1.0,
+) -> Array:
+    """Do the three steps of TIES on *task_vectors* [N, ...]: `trim`, `elect_sign` by *votes* and `disjoint_merge`,
+    times *scale*.
     """
-    if not 0 <= drop_rate < 1:
-        raise ValueError(f"drop rate is the share of entries dropped, in [0, 1), not {drop_rate}")
-    return task_vector.masked_fill(~keep, 0) / (1 - drop_rate)
-
-
-def _kth_largest(magnitude: Tensor, k: int) -> float:
-    """Return the *k*-th largest entry of *magnitude* [n]."""
-    place = magnitude.numel() - k
-    if magnitude.device.type == "cpu":
+    limits = thresholds if thresholds is not None else [0.0] * len(task_vectors)
+    if is_numpy(task_vectors):
         import numpy as np
 
-        # The same number as kthvalue's, seven times as fast.
-        return float(np.partition(magnitude.numpy(), place)[place])
-    return float(magnitude.kthvalue(place + 1).values)
+        from compute.merging import kernels
+
+        limits = np.asarray(limits, dtype=task_vectors.dtype)
+        return _compiled(kernels.ties, task_vectors, limits, votes, coefficients, tie, _MODES[divide], scale)
+    kept = trim(task_vectors, limits)
+    return scale * disjoint_merge(kept, elect_sign(kept, votes, tie=tie), coefficients, divide)
+
+
+def majority_sign(vectors: TaskVectors, thresholds: Any, votes: Array | None) -> float:
+    """Return the sign, +1, -1 or 0, that wins more entries of the scope when the trimmed *vectors* elect."""
+
+    def lead(chunk: Chunk) -> Any:
+        if is_numpy(chunk):
+            import numpy as np
+
+            from compute.merging import kernels
+
+            return np.array([kernels.majority(chunk.reshape(len(chunk), -1), thresholds, votes)])
+        return namespace(chunk).sum(elect_sign(trim(chunk, thresholds), votes, tie=0.0)).reshape(1)
+
+    won = float(vectors.sum(lead)[0])
+    return float((won > 0) - (won < 0))
+
+
+_MODES = {"weights": 0, "count": 1, "none": 2}
+
+
+def _compiled(kernel: Any, task_vectors: Chunk, *rest: Any) -> Array:
+    import numpy as np
+
+    out = np.empty(task_vectors.shape[1:], dtype=task_vectors.dtype)
+    kernel(task_vectors.reshape(len(task_vectors), -1), *rest, out.reshape(-1))
+    return out

@@ -58,6 +58,23 @@ def check_hub(repo: str, revision: str, subfolder: str | None = None) -> None:
         raise UsageError(f"cannot fetch {where!r} from the hub: {_first_line(error)}") from None
 
 
+def fetched(repo: str, revision: str, subfolder: str | None = None) -> Path:
+    """Fetch a model's files from the hub at *revision*, weights as safetensors where there are any; return their folder.
+
+    Raises UsageError when the repository, the revision or the subfolder does not exist.
+    """
+    from huggingface_hub import snapshot_download
+
+    check_hub(repo, revision, subfolder)
+    beside = f"{subfolder}/" if subfolder else ""
+    for weights in ("*.safetensors", "*.bin"):
+        patterns = [f"{beside}{pattern}" for pattern in (weights, "*.json", "*.model", "*.txt")]
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns)) / beside
+        if any(folder.glob(weights)):
+            return folder
+    raise UsageError(f"no weights in {repo}{'/' if beside else ''}{beside}: expected *.safetensors or *.bin")
+
+
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write *checkpoint* as a folder that transformers' Auto classes open: safetensors, config, tokenizer."""
     with quiet():

@@ -31,6 +31,12 @@ class HubModel:
 
         check_hub(self.repo, self.revision, self.subfolder)
 
+    def folder(self) -> Path:
+        """Return the local copy of the model's own files, fetched if they are not there yet."""
+        from compute.models.load import fetched
+
+        return fetched(self.repo, self.revision, self.subfolder)
+
     def load(self) -> Checkpoint:
         """Load the model."""
         from compute.models.load import from_hub

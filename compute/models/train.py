@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compute.models.batches import class_ids, encode, pad
 from compute.models.checkpoint import Checkpoint
 from compute.models.parallel import ranking_loss, with_translations
 from compute.models.recipes import Finetuning, Pretraining
@@ -93,15 +94,7 @@ def finetune(
 
 
 def _examples(model: Checkpoint, texts: Sequence[str], labels: Sequence[str]) -> Examples:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_str(model.tokenizer)
-    tokenizer.enable_truncation(model.max_length)
-    number = {name: index for index, name in enumerate(model.labels)}
-    if unknown := sorted(set(labels) - number.keys()):
-        raise ValueError(f"the model has no class {unknown[0]!r}: it has {', '.join(model.labels)}")
-    ids = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
-    return Examples(ids, torch.tensor([number[label] for label in labels]))
+    return Examples(encode(model, texts), class_ids(model, labels))
 
 
 def _class_loss(examples: Examples) -> Loss:
@@ -141,22 +134,14 @@ def _fit(
     with torch.random.fork_rng(devices=_cuda(device)):
         torch.manual_seed(rng.initial_seed())
         for batch in batches:
-            ids, mask = (part.to(device) for part in _pad([examples.ids[row] for row in batch.tolist()], corrupt))
+            ids, mask = pad([examples.ids[row] for row in batch.tolist()], model.pad_id)
+            ids, mask = corrupt(ids).to(device), mask.to(device)
             loss(network(input_ids=ids, attention_mask=mask, output_hidden_states=True), mask, batch).backward()
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
     tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     return dataclasses.replace(model, tensors=tensors)
-
-
-def _pad(rows: Sequence[Sequence[int]], corrupt: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Fill *rows* up to the longest: ids and mask (1 for a token, 0 for padding), both [rows, length]."""
-    ids = nn.utils.rnn.pad_sequence(
-        [torch.tensor(row) for row in rows], batch_first=True, padding_value=SPECIAL.index("<pad>")
-    )
-    lengths = torch.tensor([len(row) for row in rows])
-    return corrupt(ids), (torch.arange(ids.shape[1]) < lengths[:, None]).long()
 
 
 def _batches(lengths: Tensor, order: Tensor, size: int, rng: torch.Generator) -> list[Tensor]:

@@ -46,7 +46,7 @@ def test_rules_of_one_kind_are_called_alike(package: str) -> None:
 
 
 @pytest.mark.parametrize("name", plugins.names("compute.merging.methods"))
-def test_a_merge_method_takes_task_vectors_and_coefficients_and_then_options_by_name(name: str) -> None:
+def test_a_merge_method_takes_vectors_and_coefficients_and_then_options_by_name(name: str) -> None:
     (first, _), (second, _), *options = signature("compute.merging.methods", name)
-    assert (first, second) == ("task_vectors", "coefficients")
+    assert (first, second) == ("vectors", "coefficients")
     assert all(kind is inspect.Parameter.KEYWORD_ONLY for _, kind in options)
