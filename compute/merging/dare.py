@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.merging.arrays import Array, is_numpy
-from compute.merging.grid import Place
-from compute.merging.lots import drop, dropped, stream
+from compute.merging.grid import Place, grain_rows
+from compute.merging.lots import drop, dropped, magnitudes, stream
 
 Rescale = Literal["density", "norm"]
 """What is kept is divided by the density, as in the paper, or scaled to the sum of magnitudes there was, as in
@@ -65,6 +65,23 @@ class Dare:
             return dropped(row, key, place.start, self.drop_rate, density)
         drop(row.reshape(-1), key, place.start, self.drop_rate, density)
         return row
+
+
+    def magnitudes(self, values: Array, place: Place, names: tuple[str, ...]) -> NDArray[np.float64]:
+        """Return the sums of magnitudes of each grain of *values* [N, rows, columns]: [grains, before and after, N]."""
+        step = grain_rows(place.tensor.columns)
+        return np.array([
+            [self._sums(row[first : first + step], place.start + first * place.tensor.columns, place.tensor.name, name)
+             for row, name in zip(values, names, strict=True)]
+            for first in range(0, place.rows, step)
+        ]).transpose(0, 2, 1)  # fmt: skip
+
+    def _sums(self, grain: Array, start: int, tensor: str, name: str) -> tuple[float, float]:
+        key = stream(self.seed, name, tensor)
+        if is_numpy(grain):
+            return magnitudes(grain.reshape(-1), key, start, self.drop_rate)
+        size, kept = grain.abs().double(), dropped(grain, key, start, self.drop_rate, 1.0).abs().double()
+        return float(size.sum()), float(kept.sum())
 
 
 def norm_factors(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:

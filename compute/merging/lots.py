@@ -21,6 +21,7 @@ _STEP_U, _FIRST_U, _SECOND_U = _U64(_STEP), _U64(_FIRST), _U64(_SECOND)
 _S30, _S27, _S40 = _U64(30), _U64(27), _U64(40)
 _UNIT = np.float32(2.0**-24)
 _ZERO = np.float32(0)
+_LANES = 16  # sums side by side: one alone would wait for each addition before the next
 
 
 def stream(seed: int, source: str, tensor: str) -> int:
@@ -69,6 +70,14 @@ def dropped(values: Any, key: int, start: int, rate: float, divisor: float | Non
     return xp.where(drawn < limit, xp.zeros_like(values), values / by)
 
 
+def magnitudes(values: NDArray[Any], key: int, start: int, rate: float) -> tuple[float, float]:
+    """Return the sums of the magnitudes of *values* [m], contiguous, before and after `drop`, in float64."""
+    sums = np.zeros((2, _LANES))
+    _magnitudes(_first_state(key, start), np.float32(rate), values, sums)
+    before, after = sums.sum(axis=1)
+    return float(before), float(after)
+
+
 def _divisor(rate: float, divisor: float | None) -> float:
     if not 0 <= rate < 1:
         raise ValueError(f"drop rate is the share of entries dropped, in [0, 1), not {rate}")
@@ -108,3 +117,18 @@ def _drop(state: np.uint64, rate: np.float32, divisor: Any, zero: Any, values: N
     for i in range(values.size):
         value = values[i] / divisor
         values[i] = zero if _lot(state + np.uint64(i) * _STEP_U) < rate else value
+
+
+@compiled
+def _magnitudes(state: np.uint64, rate: np.float32, values: NDArray[Any], sums: NDArray[np.float64]) -> None:
+    whole = values.size - values.size % _LANES
+    for first in range(0, whole, _LANES):
+        for lane in range(_LANES):
+            i = first + lane
+            magnitude = np.float64(abs(values[i]))
+            sums[0, lane] += magnitude
+            sums[1, lane] += 0.0 if _lot(state + np.uint64(i) * _STEP_U) < rate else magnitude
+    for i in range(whole, values.size):
+        magnitude = np.float64(abs(values[i]))
+        sums[0, i - whole] += magnitude
+        sums[1, i - whole] += 0.0 if _lot(state + np.uint64(i) * _STEP_U) < rate else magnitude

@@ -77,9 +77,14 @@ def merge_method(*, title: str, paper: str, **demands: Any) -> Callable[[Method]
     return attach
 
 
+def load_method(name: str) -> Callable[..., Any]:
+    """Return the merge method *name* itself; raise UsageError if there is none."""
+    return plugins.load(PACKAGE, name)
+
+
 def method_info(name: str) -> MethodInfo:
     """Return what the merge method *name* tells about itself; raise UsageError if there is none."""
-    info = vars(plugins.load(PACKAGE, name)).get("info")
+    info = vars(load_method(name)).get("info")
     if not isinstance(info, MethodInfo):
         raise UsageError(f"merge method {name!r} does not describe itself: put @merge_method above it")
     return info
@@ -87,7 +92,7 @@ def method_info(name: str) -> MethodInfo:
 
 def method_options(name: str) -> dict[str, Option]:
     """Return the options of the merge method *name*, from its signature, in their order there."""
-    function = plugins.load(PACKAGE, name)
+    function = load_method(name)
     # Methods import what they only name for type checkers: any stand-in resolves it here.
     types = get_type_hints(function, localns=dict.fromkeys(("TaskVectors", "Array", "Combine", "Merged"), object))
     parameters = inspect.signature(function).parameters.values()

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from compute import plugins
 from compute.errors import UsageError
 from compute.merging.dare import Dare
-from compute.merging.method import PACKAGE, MethodInfo, bind_options, method_info
+from compute.merging.method import MethodInfo, bind_options, load_method, method_info
 from compute.merging.methods.average import average
 from compute.merging.methods.best_source import best_source
 from compute.merging.methods.keep_base import keep_base
@@ -103,7 +102,7 @@ class Recipe:
 
     def parts(self, tensors: list[TensorInfo]) -> list[Part]:
         """Divide *tensors* into those that one method merges together."""
-        own = Part(plugins.load(PACKAGE, self.method), bind_options(self.method, self.options), [])
+        own = Part(load_method(self.method), bind_options(self.method, self.options), [])
         parts = {None: own, "embeddings": Part(_EMBEDDINGS[self.embeddings], {}, []), "head": Part(best_source, {}, [])}
         for tensor in tensors:
             parts[self._role(tensor.name)].tensors.append(tensor)

@@ -24,8 +24,9 @@ _STILL = 1e-12
 
 def shares(coefficients: Any) -> Floats:
     """Return *coefficients* [N], an array of any library, divided by their sum, in float64."""
-    numbers = np.array([float(number) for number in coefficients])
-    return numbers / numbers.sum()
+    numbers: Floats = np.array([float(number) for number in coefficients])
+    numbers /= numbers.sum()
+    return numbers
 
 
 def lengths_and_cosines(gram: ArrayLike) -> tuple[Floats, Floats]:
@@ -75,4 +76,5 @@ def _karcher(parts: Floats, cosines: Floats, iterations: int) -> Floats:
 
 def _length(numbers: Floats, cosines: Floats) -> float:
     """Return the length of the sum of the unit vectors, each times its number."""
-    return float(np.sqrt(max(0.0, numbers @ cosines @ numbers)))
+    square = float(numbers @ cosines @ numbers)
+    return float(np.sqrt(max(0.0, square)))

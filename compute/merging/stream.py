@@ -111,14 +111,11 @@ class Stream:
             return
         dare = self._dare
 
-        def magnitudes(place: Place) -> Floats:
+        def sums(place: Place) -> Floats:
             base = self.sources.read_base(place, precision) if self.relative else None
-            values = self._raw(self.sources.read(place, precision), base, place)
-            before = _by_grain(_magnitude, self.workers.backend.fetch(values))
-            after = dare.apply(values, place, self.names, None)
-            return np.concatenate([before, _by_grain(_magnitude, self.workers.backend.fetch(after))], axis=1)
+            return dare.magnitudes(self._raw(self.sources.read(place, precision), base, place), place, self.names)
 
-        before, after = np.split(self._total(magnitudes, self.places([tensor])), 2)
+        before, after = self._total(sums, self.places([tensor]))
         self._factors[tensor.name] = norm_factors(before, after)
 
     def sum(
@@ -189,8 +186,3 @@ def _by_grain(function: Callable[..., Floats], *chunks: Array) -> Floats:
 
 def _contiguous(grain: Array) -> Array:
     return np.ascontiguousarray(grain) if isinstance(grain, np.ndarray) else grain.contiguous()
-
-
-def _magnitude(values: Floats) -> Floats:
-    total: Floats = np.abs(values).sum(axis=(1, 2), dtype=np.float64)
-    return total

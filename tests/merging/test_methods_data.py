@@ -322,6 +322,19 @@ def test_with_one_tensor_layerwise_is_taskwise() -> None:
     assert torch.equal(one(True), one(False))
 
 
+@DEVICES
+def test_the_gradient_is_the_same_in_pieces(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def some(weights: State, step: int) -> Tensor:
+        """Nothing depends on the first two rows of the layer."""
+        return entropy({**weights, "layer.weight": weights["layer.weight"] * torch.tensor([[0.0], [0.0], [1.0]])}, step)
+
+    _, expected = learnt(some, steps=5, device=device)
+    monkeypatch.setattr("compute.merging.methods.adamerging.PIECE", {True: 3, False: 3})
+    _, found = learnt(some, steps=5, device=device)
+    for name, row in expected.items():
+        np.testing.assert_allclose(found[name], row, rtol=1e-12)
+
+
 def test_coefficients_stop_at_one_and_at_zero() -> None:
     def away(weights: State, step: int) -> Tensor:
         direction = VECTORS["layer.weight"]

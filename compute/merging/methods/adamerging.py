@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-PIECE = 1 << 20
-"""Entries of a task vector that are multiplied with a gradient at once."""
+PIECE = {True: 1 << 16, False: 1 << 24}
+"""Entries of a task vector that are multiplied with a gradient at once: with numpy, some rows of the embeddings."""
 
 
 @merge_method(
@@ -114,12 +114,14 @@ class _Learning:
         changes = self._changes[name].reshape((len(self._vectors.sources), -1))
         if gradient is None:
             return [0.0] * len(changes)
-        xp = namespace(changes)
-        flat = (np.asarray(gradient) if is_numpy(changes) else gradient).reshape(-1)
+        xp, numpy = namespace(changes), is_numpy(changes)
+        flat = (np.asarray(gradient) if numpy else gradient).reshape(-1)
         total = xp.zeros(len(changes), dtype=xp.float64, device=changes.device)
-        for begin in range(0, flat.shape[0], PIECE):
-            piece = slice(begin, begin + PIECE)
-            total = total + xp.sum(changes[:, piece] * flat[piece], axis=1, dtype=xp.float64)
+        for begin in range(0, flat.shape[0], PIECE[numpy]):
+            piece = slice(begin, begin + PIECE[numpy])
+            # Most rows of the embeddings belong to tokens that no example has.
+            if not numpy or flat[piece].any():
+                total = total + xp.sum(changes[:, piece] * flat[piece], axis=1, dtype=xp.float64)
         return [float(product) for product in total]
 
 

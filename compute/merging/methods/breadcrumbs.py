@@ -78,7 +78,7 @@ def _of_rows(density: float, gamma: float) -> Limits:
         first, last = _ranks(chunk.shape[2], density, gamma)
         if last < first:
             return NOTHING
-        ordered = xp.sort(xp.abs(chunk), axis=2, descending=False)
+        ordered = xp.sort(xp.abs(chunk), axis=2, stable=False)
         end = chunk.shape[2]
         return ordered[:, :, end - last : end - last + 1], ordered[:, :, end - first : end - first + 1]
 

@@ -79,7 +79,7 @@ def _norm_factors(vectors: TaskVectors, density: float, epsilon: float) -> Array
     def magnitudes(chunk: Chunk, lots: Array) -> Array:
         xp = namespace(chunk)
         kept = _drop(chunk, lots, density, epsilon, divided=False)
-        return xp.sum(xp.abs(xp.astype(xp.stack([chunk, kept]), xp.float64)), axis=(2, 3))
+        return xp.stack([xp.sum(xp.abs(each), axis=(1, 2), dtype=xp.float64) for each in (chunk, kept)])
 
     before, after = vectors.sum(magnitudes, extras=("lots",))
     return vectors.bring(norm_factors(before, after)).reshape((-1, 1, 1))
