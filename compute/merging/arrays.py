@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 Array = Any
@@ -75,5 +74,9 @@ def is_numpy(array: Array) -> bool:
 
 
 def namespace(array: Array) -> Any:
-    """Return the array API namespace of *array*: numpy's or torch's, through array-api-compat."""
+    """Return the array API namespace of *array*: numpy itself, or torch's through array-api-compat."""
+    if is_numpy(array):
+        return np
+    from array_api_compat import array_namespace
+
     return array_namespace(array)

@@ -1,7 +1,8 @@
 """DARE: drop entries of a task vector at random and rescale the rest. Knows no merge method.
 
 The fate of an entry is decided by (seed, source, tensor, index) alone: whichever other sources and tensors there
-are, however the tensor is cut, and on which device.
+are, however the tensor is cut, and on which device. What is compiled is imported where it is needed: that takes longer
+than merging a small model.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from compute.merging.arrays import Array, is_numpy
 from compute.merging.grid import Place, grain_rows
-from compute.merging.lots import drop, dropped, magnitudes, stream
 
 Rescale = Literal["density", "norm"]
 """What is kept is divided by the density, as in the paper, or scaled to the sum of magnitudes there was, as in
@@ -59,13 +59,14 @@ class Dare:
         return values
 
     def _row(self, row: Array, place: Place, name: str) -> Array:
+        from compute.merging.lots import drop, dropped, stream
+
         key = stream(self.seed, name, place.tensor.name)
         density = 1 - self.drop_rate if self.rescale == "density" else 1.0
         if not is_numpy(row):
             return dropped(row, key, place.start, self.drop_rate, density)
         drop(row.reshape(-1), key, place.start, self.drop_rate, density)
         return row
-
 
     def magnitudes(self, values: Array, place: Place, names: tuple[str, ...]) -> NDArray[np.float64]:
         """Return the sums of magnitudes of each grain of *values* [N, rows, columns]: [grains, before and after, N]."""
@@ -77,6 +78,8 @@ class Dare:
         ]).transpose(0, 2, 1)  # fmt: skip
 
     def _sums(self, grain: Array, start: int, tensor: str, name: str) -> tuple[float, float]:
+        from compute.merging.lots import dropped, magnitudes, stream
+
         key = stream(self.seed, name, tensor)
         if is_numpy(grain):
             return magnitudes(grain.reshape(-1), key, start, self.drop_rate)

@@ -9,9 +9,9 @@ import hashlib
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from compute.merging.arrays import namespace
 from compute.merging.kernels import compiled
 
 # SplitMix64: the counter's step and the multipliers of its finaliser.
@@ -40,7 +40,7 @@ def lots(key: int, start: int, out: NDArray[np.float32]) -> None:
 
 def lots_like(key: int, start: int, like: Any) -> Any:
     """Return the numbers of `lots` as a float32 array of the shape, the library and the device of *like*."""
-    xp = array_namespace(like)
+    xp = namespace(like)
     index = xp.arange(like.size if isinstance(like, np.ndarray) else like.numel(), dtype=xp.int64, device=like.device)
     z = index * _signed(_STEP) + _signed(int(_first_state(key, start)))
     z = _shifted_xor(z, 30) * _signed(_FIRST)
@@ -62,7 +62,7 @@ def drop(values: NDArray[Any], key: int, start: int, rate: float, divisor: float
 
 def dropped(values: Any, key: int, start: int, rate: float, divisor: float | None = None) -> Any:
     """Return, for an array of any library, what `drop` makes of *values*, of any shape: the same bits."""
-    xp = array_namespace(values)
+    xp = namespace(values)
     # An array as divisor: by a plain number, a GPU multiplies with the reciprocal.
     by = xp.asarray(_divisor(rate, divisor), dtype=values.dtype, device=values.device)
     drawn = lots_like(key, start, values)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from compute.errors import unknown
+from compute.errors import UsageError, unknown
+from compute.merging.merginguriel import AsPublished, as_published
 from compute.merging.recipe import Recipe
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
@@ -33,13 +34,23 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 """Options by preset and method; under "dare" those of what comes before any method. See the methods' docstrings."""
 
 
+WHOLE: Mapping[str, Callable[[Sequence[str], Sequence[float], str], AsPublished]] = {"merginguriel": as_published}
+"""Presets that say all of a merge by sources, coefficients and method: also what stands for the base, and which of
+the sources are merged.
+"""
+
+
 def applied(preset: str, recipe: Recipe) -> Recipe:
     """Return *recipe* as the implementation *preset* would do it; what the recipe itself says stays.
 
-    A method that the preset says nothing of is the same there and here. Raises UsageError for an unknown preset.
+    A method that the preset says nothing of is the same there and here. Raises UsageError for an unknown preset,
+    and for one of `WHOLE`.
     """
+    if preset in WHOLE:
+        raise UsageError(f"preset {preset} takes one of the sources for the base: it holds for a whole recipe, "
+                         "not for one of several merges")  # fmt: skip
     if preset not in PRESETS:
-        raise unknown("preset", preset, PRESETS)
+        raise unknown("preset", preset, [*PRESETS, *WHOLE])
     theirs = PRESETS[preset]
     options = {**theirs.get(recipe.method, {}), **recipe.options}
     dare = recipe.dare and dataclasses.replace(recipe.dare, **theirs.get("dare", {}))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import is_torch_array
 from numpy.typing import DTypeLike, NDArray
 
 from compute.merging.kernels import compiled
@@ -136,7 +135,7 @@ def _kth_of_few(
     kept: list[NDArray[Any]] = []
 
     def keep(scores: Any, counts: Counts) -> None:
-        values = scores.cpu().numpy() if is_torch_array(scores) else scores
+        values = scores.cpu().numpy() if not is_numpy(scores) else scores
         kept.append(np.abs(values) if of_magnitudes else values + dtype.type(0))
 
     accumulate(keep, (rows,))
@@ -171,7 +170,7 @@ def _first_count(order: _Order) -> Count:
     mask, zero = order.bits(order.mask), order.bits(order.zero)
 
     def count(scores: Any, counts: Counts) -> None:
-        if is_torch_array(scores):
+        if not is_numpy(scores):
             _count_torch(order, order.first_shift, None, scores, counts[:, 0])
             return
         for row, row_counts in zip(scores, counts, strict=True):
@@ -185,7 +184,7 @@ def _next_count(order: _Order, shift: int, prefix: NDArray[np.uint64]) -> Count:
     ranges = [order.keys_under(int(known), shift + _DIGIT) for known in prefix]
 
     def count(scores: Any, counts: Counts) -> None:
-        if is_torch_array(scores):
+        if not is_numpy(scores):
             _count_torch(order, shift, prefix, scores, counts)
             return
         for row, (lowest, span), row_counts in zip(scores, ranges, counts, strict=True):

@@ -16,7 +16,6 @@ from compute.merging import grid
 from compute.merging.arrays import Array, Backend
 from compute.merging.dare import Dare, norm_factors
 from compute.merging.grid import Place
-from compute.merging.lots import lots, stream
 from compute.weights.weights import TensorInfo, Weights
 
 T = TypeVar("T")
@@ -150,6 +149,8 @@ class Stream:
         return _read({source: by_source[source] for source in self.names}, place, precision)
 
     def _lots(self, place: Place, precision: Any) -> Floats:
+        from compute.merging.lots import lots, stream
+
         rows = np.empty((len(self.names), place.size), dtype=np.float32)
         for row, source in zip(rows, self.names, strict=True):
             lots(stream(self._seed, source, place.tensor.name), place.start, row)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from compute.merging.arrays import Array, namespace
 from compute.merging.grid import Place
 from compute.merging.method import Extra, Over
-from compute.merging.quantiles import kth_largest
 from compute.merging.stream import Stream
 from compute.weights.weights import TensorInfo
 
@@ -94,7 +93,11 @@ class TaskVectors:
             return np.clip((density * entries).astype(np.int64) + one_more, 1, total)
 
         def work() -> NDArray[Any]:
-            return kth_largest(self._accumulate(_same), len(self.sources), self.precision, rank, of_magnitudes=True, size=self.size)
+            from compute.merging.quantiles import kth_largest
+
+            return kth_largest(
+                self._accumulate(_same), len(self.sources), self.precision, rank, of_magnitudes=True, size=self.size
+            )
 
         names = sorted(tensor.name for tensor in self.tensors)
         what = [names, str(np.dtype(self.precision)), density, over, one_more, self._stream.description]
@@ -108,6 +111,8 @@ class TaskVectors:
         *score* turns a chunk [N, rows, columns] into [R, …] of its type; *rank* is told how many entries there are and
         how many of each score are not zero [R], and gives ranks [R] from 1, the largest.
         """
+        from compute.merging.quantiles import kth_largest
+
         probe = score(self._stream.chunk(self._stream.places(self.tensors)[0], self.precision))
         return kth_largest(self._accumulate(score), len(probe), self.precision, rank)
 
