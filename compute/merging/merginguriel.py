@@ -38,6 +38,16 @@ REFUSED: Mapping[str, str] = {
 }
 """Why its other modes are not reproduced."""
 
+TIES: Mapping[str, object] = {
+    "density": 0.2,
+    "trim_scope": "model",
+    "one_more": True,
+    "elect": "equal",
+    "tie": "majority",
+    "divide": "weights",
+}
+"""The options of its TIES, but for the scale."""
+
 
 class AsPublished(NamedTuple):
     """Describe a merge: the source that stands for the base, the sources that are merged on it, and how."""
@@ -109,14 +119,3 @@ def _recipe(method: str, weights: tuple[float, ...]) -> Recipe:
             return Recipe(method, weights, {"against": "previous"})
         case _:
             return Recipe(method, weights)
-
-
-TIES: Mapping[str, object] = {
-    "density": 0.2,
-    "trim_scope": "model",
-    "one_more": True,
-    "elect": "equal",
-    "tie": "majority",
-    "divide": "weights",
-}
-"""The options of its TIES, but for the scale."""

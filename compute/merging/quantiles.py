@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from compute.merging.arrays import is_numpy
 from compute.merging.kernels import compiled
 
 Counts = NDArray[np.int64]

@@ -32,7 +32,10 @@ class Lines:
     """Scale the merged task vector by depth: *low* in the first layer, rising linearly to *high* in the last.
 
     LiNeS, Wang et al. 2025, https://arxiv.org/abs/2410.17146: low layers are shared by all tasks, and suffer most from
-    merging. Embeddings count as the first layer, a head as the last. The paper's high is 1, its low 1/N for N sources.
+    merging. Its α + β l / (L − 1) in layer l of L has low = α and high = α + β. The authors' code (wang-kee/LiNeS)
+    sums task vectors with coefficients of 1 and searches β; with coefficients that sum to one, as here, its α is
+    about 1, and high is to be searched above it. Embeddings count as the first layer, as there; a head counts as the
+    last, where the authors, whose models have none, scale all that is outside the layers by α.
     """
 
     low: float

@@ -53,7 +53,7 @@ def elect_sign(task_vectors: Chunk, weights: Array | None = None, *, tie: float 
 
 
 def disjoint_merge(task_vectors: Chunk, sign: Array, coefficients: Array, divide: Divide = "weights") -> Array:
-    """Add up in each column of *task_vectors* [N, ...] the entries that have the *sign* [...], times their coefficients.
+    """Add up in each column of *task_vectors* [N, ...] the entries of the *sign* [...], times their coefficients.
 
     The sum is divided by the sum of the *coefficients* [N] that took part ("weights": their scale does not matter,
     and equal ones give the plain mean), by their number ("count") or not at all ("none"). 0 where none has the sign.

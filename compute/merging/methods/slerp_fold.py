@@ -44,7 +44,8 @@ def _folded(gram: Floats, parts: Floats, against: str, linear_above: float) -> F
     """Return the numbers [N] that add vectors with inner products *gram* [N, N] up to their fold."""
     first, *others = np.argsort(-parts, kind="stable")
     one = np.eye(len(parts))
-    numbers, before = one[first], parts[first]
+    numbers: Floats = one[first]
+    before = parts[first]
     for new in others:
         part = parts[new]
         t = part / (before + part) if against == "merged" else _published(before, part)
@@ -61,9 +62,9 @@ def _published(previous: float, part: float) -> float:
 
 def _step(gram: Floats, t: float, linear_above: float) -> Floats:
     """Return the numbers [2] of two vectors with inner products *gram* [2, 2], *t* of the arc from the first."""
-    parts = np.array([1 - t, t])
+    parts: Floats = np.array([1 - t, t])
     lengths, cosines = lengths_and_cosines(gram)
     angle = np.arccos(cosines[0, 1])
     if lengths.all() and abs(cosines[0, 1]) <= linear_above and np.sin(angle) > 0:
-        return np.sin(parts * angle) / np.sin(angle)
+        parts = np.sin(parts * angle) / np.sin(angle)
     return parts
