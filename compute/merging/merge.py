@@ -118,8 +118,11 @@ class _Run:
         if self.recipe.needs_base and base is None:
             raise UsageError(f"{self.recipe.method} merges what the experts learnt beyond a base model: name the base")
         extras = {name: job.data[name] for name in ("fisher",) if name in job.data}
-        self.stream = Stream(Sources(base, experts, extras), workers, relative=self.recipe.needs_base,
-                             dare=self.recipe.dare, seed=self.recipe.seed)  # fmt: skip
+        sources = Sources(base, experts, extras)
+        self._streams = {
+            relative: Stream(sources, workers, relative=relative, dare=self.recipe.dare, seed=self.recipe.seed)
+            for relative in (False, True)
+        }
         self.precision = np.float64 if any(tensor.dtype == "float64" for tensor in tensors) else np.float32
         names = [tensor.name for tensor in tensors]
         self._factors = self.recipe.lines.factors(names) if self.recipe.lines else {}
@@ -130,26 +133,32 @@ class _Run:
             if part.options.get("trim_scope", part.info.scope) == "model":
                 self._look(part, part.tensors)
 
+    def stream(self, tensor: TensorInfo) -> Stream:
+        """Return how the method of *tensor* sees the sources."""
+        return self._stream(self._parts[tensor.name])
+
+    def _stream(self, part: Part) -> Stream:
+        return self._streams[self.recipe.is_relative(part.info)]
+
     def look(self, tensor: TensorInfo) -> None:
         """Let the method look at the whole of *tensor*, unless it has looked at the whole model."""
         if tensor.name not in self._merged:
             self._look(self._parts[tensor.name], [tensor])
 
     def _look(self, part: Part, tensors: list[TensorInfo]) -> None:
+        stream = self._stream(part)
         for tensor in tensors:
-            self.stream.prepare(tensor, self.precision)
-        vectors = TaskVectors(self.stream, tensors, precision=self.precision, data=self._needed(part.info),
+            stream.prepare(tensor, self.precision)
+        vectors = TaskVectors(stream, tensors, precision=self.precision, data=self._needed(part.info, stream.names),
                               remember=self._remember)  # fmt: skip
         merged = part.method(vectors, vectors.bring(self.recipe.coefficients), **part.options)
         self._merged |= merged if isinstance(merged, dict) else {tensor.name: merged for tensor in tensors}
 
-    def _needed(self, info: MethodInfo) -> Mapping[str, Any]:
+    def _needed(self, info: MethodInfo, sources: Sequence[str]) -> Mapping[str, Any]:
         if missing := [name for name in info.data if name not in self._data]:
             raise UsageError(f"{info.name} needs {missing[0]} from data, which this merge does not have")
         for name in info.data:
-            if name in info.extras and (
-                lacking := [each for each in self.stream.names if each not in self._data[name]]
-            ):
+            if name in info.extras and (lacking := [each for each in sources if each not in self._data[name]]):
                 raise UsageError(f"{info.name} needs the {name} information of expert {lacking[0]}: "
                                  f"there is that of {', '.join(self._data[name])}")  # fmt: skip
         return self._data
@@ -160,8 +169,8 @@ class _Run:
         if not callable(how):
             result = how.reshape((place.tensor.rows, place.tensor.columns))[place.row : place.row + place.rows]
         else:
-            extras = self._parts[place.tensor.name].info.extras
-            result = how(values, *(self.stream.extra(name, place, self.precision) for name in extras))
+            stream, extras = self.stream(place.tensor), self._parts[place.tensor.name].info.extras
+            result = how(values, *(stream.extra(name, place, self.precision) for name in extras))
         factor = self._factors.get(place.tensor.name, 1.0)
         return result if factor == 1.0 else factor * result
 
@@ -173,21 +182,20 @@ class _Run:
 def _merge_tensor(info: TensorInfo, runs: list[_Run], workers: Workers) -> None:
     for run in runs:
         run.look(info)
-    precision = runs[0].precision
-    sources = runs[0].stream.sources
-    relative = any(run.stream.relative for run in runs)
+    streams = [run.stream(info) for run in runs]
+    sources, precision = streams[0].sources, runs[0].precision
 
     def work(place: Place) -> None:
         experts = sources.read(place, precision)
-        base = sources.read_base(place, precision) if relative else None
-        for left, run in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
-            own = experts.copy() if left else experts
-            own_base = base if run.stream.relative else None
-            values = run.stream.seen(own, own_base, place)
-            result = workers.backend.fetch(run.merged(values, place)).reshape(-1).astype(precision, copy=False)
-            run.sink.write(info.name, place.start, result if own_base is None else own_base + result)
+        base = sources.read_base(place, precision) if any(stream.relative for stream in streams) else None
+        for number, (run, stream) in enumerate(zip(runs, streams, strict=True), 1):
+            own = experts if number == len(runs) else experts.copy()
+            from_base = base if stream.relative else None
+            result = workers.backend.fetch(run.merged(stream.seen(own, from_base, place), place))
+            values = result.reshape(-1).astype(precision, copy=False)
+            run.sink.write(info.name, place.start, values if from_base is None else from_base + values)
 
-    for _ in workers.map(work, runs[0].stream.places([info])):
+    for _ in workers.map(work, streams[0].places([info])):
         pass
     for run in runs:
         run.done(info)

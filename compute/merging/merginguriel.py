@@ -31,7 +31,7 @@ METHODS: Mapping[str, str] = {
 """The method here for each of the predecessor's modes; what it calls RegMean is its weighted average once more."""
 
 REFUSED: Mapping[str, str] = {
-    "fisher": "it weighs by squared gradients of batch sums, which are not computed here",
+    "fisher": "it needs squared gradients of batch sums; the method fisher takes those of kind batch_sum",
     "uriel": "it merges two fixed models",
     "manual": "it merges models that are named in its code",
     "iterative": "it merges while it trains",

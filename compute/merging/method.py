@@ -44,6 +44,7 @@ class MethodInfo:
     data: tuple[Data, ...] = ()
     neutral: Mapping[str, object] = field(default_factory=dict)
     idempotent: bool = True
+    affine: bool = True
 
 
 class Option(NamedTuple):
@@ -68,6 +69,7 @@ def merge_method(*, title: str, paper: str, **demands: Any) -> Callable[[Method]
     - `data`: what the caller must hand over in `vectors.data`.
     - `neutral`: options under which it drops nothing.
     - `idempotent`: False where equal experts do not merge to themselves.
+    - `affine`: False where merging weights is another thing than merging task vectors and adding the base.
     """
 
     def attach(function: Method) -> Method:

@@ -95,7 +95,11 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check all that can be told before a tensor is read."""
         bind_options(self.method, self.options)
-        least, most = method_info(self.method).sources
+        info = method_info(self.method)
+        if not info.affine and (self.dare or self.lines):
+            before = "DARE" if self.dare else "LiNeS"
+            raise UsageError(f"{self.method} merges weights, and {before} changes task vectors: take another method")
+        least, most = info.sources
         count = len(self.coefficients)
         if count < least or (most is not None and count > most):
             limits = f"at least {least}" if most is None else f"{least} to {most}" if most > least else str(least)
@@ -117,8 +121,11 @@ class Recipe:
             return "embeddings"
         return "head" if self.head != "merge" and HEAD.search(tensor) else None
 
+    def is_relative(self, info: MethodInfo) -> bool:
+        """Whether a method sees task vectors rather than weights."""
+        return info.needs_base or self.dare is not None or self.lines is not None
+
     @property
     def needs_base(self) -> bool:
         """Whether the base plays a part."""
-        after = self.dare is not None or self.lines is not None or self.embeddings != "merge"
-        return after or method_info(self.method).needs_base
+        return self.embeddings != "merge" or self.is_relative(method_info(self.method))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compute import plugins
+from compute.errors import UsageError
 from compute.merging.dare import Dare
 from compute.merging.merge import Job, merge_weights
 from compute.merging.method import PACKAGE, method_info, method_options
@@ -101,13 +102,20 @@ def same(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor], **
     return left.keys() == right.keys() and all(compare(left[name], right[name]) for name in left)
 
 
+def dares(*drops: Dare) -> Any:
+    """Every method without DARE, and under each of *drops* those that merge task vectors."""
+    pairs = [
+        (method, drop) for method in METHODS for drop in (None, *drops) if drop is None or method_info(method).affine
+    ]
+    return pytest.mark.parametrize(("method", "dare"), pairs, ids=lambda part: getattr(part, "rescale", part))
+
+
 def recipe(method: str, count: int, **more: Any) -> Recipe:
     coefficients = (0.5, 0.3, 0.2)[:count]
     return Recipe(method, tuple(c / sum(coefficients) for c in coefficients), quick(method), seed=7, **more)
 
 
-@DISCOVERED
-@pytest.mark.parametrize("dare", [None, Dare(0.5, seed=3)], ids=["plain", "dare"])
+@dares(Dare(0.5, seed=3))
 def test_sources_may_be_permuted_with_their_coefficients(method: str, dare: Dare | None) -> None:
     count = count_for(method)
     settled = recipe(method, count, dare=dare)
@@ -132,8 +140,7 @@ def test_names_shapes_and_types_are_those_of_the_base(method: str, dtype: torch.
     assert all(tensor.isfinite().all() for tensor in result.values())
 
 
-@DISCOVERED
-@pytest.mark.parametrize("dare", [None, Dare(0.5), Dare(0.5, rescale="norm")], ids=["plain", "dare", "norm"])
+@dares(Dare(0.5), Dare(0.5, rescale="norm"))
 def test_experts_that_learnt_nothing_give_the_base(method: str, dare: Dare | None) -> None:
     count = count_for(method)
     still = {name: model(0) for name in experts(count)}
@@ -152,8 +159,7 @@ def test_equal_experts_give_the_expert_where_nothing_is_dropped(method: str) -> 
     assert same(result, model(1), rtol=1e-4, atol=1e-5)
 
 
-@DISCOVERED
-@pytest.mark.parametrize("dare", [None, Dare(0.5, rescale="norm")], ids=["plain", "norm"])
+@dares(Dare(0.5, rescale="norm"))
 def test_the_result_depends_neither_on_chunks_nor_threads_nor_the_order_of_tensors(
     method: str, dare: Dare | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,22 +174,21 @@ def test_the_result_depends_neither_on_chunks_nor_threads_nor_the_order_of_tenso
     assert same(dict(reversed(again.items())), expected), "order of tensors"
 
 
-@DISCOVERED
-def test_another_device_gives_the_same_up_to_rounding(method: str) -> None:
+@dares(Dare(0.3))
+def test_another_device_gives_the_same_up_to_rounding(method: str, dare: Dare | None) -> None:
     count = count_for(method)
     device = "cuda" if torch.cuda.is_available() else "torch:cpu"
     sources = experts(count)
-    expected = merged(model(0), sources, recipe(method, count, dare=Dare(0.3)))
-    assert same(
-        merged(model(0), sources, recipe(method, count, dare=Dare(0.3)), device=device), expected, rtol=1e-4, atol=1e-5
-    )
+    settled = recipe(method, count, dare=dare)
+    expected = merged(model(0), sources, settled)
+    assert same(merged(model(0), sources, settled, device=device), expected, rtol=1e-4, atol=1e-5)
 
 
 @DISCOVERED
 def test_inputs_are_left_alone_and_share_no_memory_with_the_result(method: str) -> None:
     count = count_for(method)
     base, sources = model(0), experts(count)
-    for tensor in merged(base, sources, recipe(method, count, dare=Dare(0.5))).values():
+    for tensor in merged(base, sources, recipe(method, count)).values():
         tensor.fill_(7)
     assert same(base, model(0))
     assert all(same(expert, experts(count)[name]) for name, expert in sources.items())
@@ -193,7 +198,7 @@ def test_inputs_are_left_alone_and_share_no_memory_with_the_result(method: str) 
 def test_merging_several_at_once_gives_what_each_gives_alone(method: str) -> None:
     count = count_for(method)
     sources, base = experts(count), InMemory(model(0))
-    recipes = [recipe(method, count), recipe(method, count, dare=Dare(0.5)), recipe("average", count)]
+    recipes = [recipe(method, count), recipe("average", count, dare=Dare(0.5)), recipe("average", count)]
     sinks = [MemorySink(base.tensors().values()) for _ in recipes]
     jobs = [Job(each, sink, data_for(list(sources))) for each, sink in zip(recipes, sinks, strict=True)]
     merge_weights(base, {name: InMemory(expert) for name, expert in sources.items()}, jobs, threads=1)
@@ -219,6 +224,33 @@ def test_a_method_tells_its_paper_its_equation_and_what_it_agrees_with(method: s
     paper = method_info(method).paper
     assert not paper or paper.startswith("https://")
     assert len(text) > 120, "equation, shapes and references belong into the docstring"
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if not method_info(name).affine])
+def test_what_merges_weights_refuses_what_changes_task_vectors(method: str) -> None:
+    with pytest.raises(UsageError, match="merges weights, and DARE changes task vectors"):
+        recipe(method, 2, dare=Dare(0.5))
+
+
+@DISCOVERED
+@pytest.mark.parametrize("policy", ["base", "seen"])
+def test_a_policy_for_embeddings_changes_them_alone(method: str, policy: Any) -> None:
+    count = count_for(method)
+    sources, scope = experts(count), "embeddings.word_embeddings.weight"
+    result = merged(model(0), sources, recipe(method, count, embeddings=policy))
+    if policy == "base":
+        assert torch.equal(result[scope], model(0)[scope])
+    if method_info(method).scope == "tensor" and "trim_scope" not in method_options(method):
+        plain = merged(model(0), sources, recipe(method, count))
+        assert all(torch.equal(result[name], plain[name]) for name in plain if name != scope)
+
+
+@DISCOVERED
+def test_a_policy_for_the_head_takes_that_of_the_largest_coefficient(method: str) -> None:
+    count = count_for(method)
+    result = merged(model(0), experts(count), recipe(method, count, head="best"))
+    expected = experts(count)["expert-0"]["classifier.out_proj.weight"]
+    assert torch.allclose(result["classifier.out_proj.weight"], expected, atol=1e-6)
 
 
 @given(st.integers(0, 5), st.sampled_from([0.3, 0.5, 0.9]))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from compute.merging.vectors import TaskVectors
 
 
-@merge_method(title="Karcher mean", paper="https://doi.org/10.1002/cpa.3160300502", needs_base=False)
+@merge_method(title="Karcher mean", paper="https://doi.org/10.1002/cpa.3160300502", needs_base=False, affine=False)
 def karcher(vectors: TaskVectors, coefficients: Array, *, iterations: int = 100) -> Combine:
     """Merge each tensor to the Karcher mean of the experts' directions, times the mean of their lengths.
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from compute.merging.vectors import TaskVectors
 
 
-@merge_method(title="SLERP", paper="https://doi.org/10.1145/325334.325242", needs_base=False, sources=(2, 2))
+@merge_method(
+    title="SLERP", paper="https://doi.org/10.1145/325334.325242", needs_base=False, affine=False, sources=(2, 2)
+)
 def slerp(vectors: TaskVectors, coefficients: Array, *, linear_above: float = 0.9995) -> Combine:
     """Merge each tensor to (sin((1 − t)Ω) θ₁ + sin(tΩ) θ₂) / sin Ω, t = w₂ / (w₁ + w₂) of the *coefficients* [2].
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from compute.merging.vectors import TaskVectors
 
 
-@merge_method(title="SLERP, folded", paper="https://doi.org/10.1145/325334.325242", needs_base=False, sources=(2, None))
+@merge_method(title="SLERP, folded", paper="https://doi.org/10.1145/325334.325242", needs_base=False, affine=False,
+              sources=(2, None))  # fmt: skip
 def slerp_fold(
     vectors: TaskVectors,
     coefficients: Array,
