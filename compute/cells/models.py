@@ -128,5 +128,32 @@ def merged(
     return {**base, "tensors": merge(base["tensors"], tensors, recipe, device=device())}
 
 
+@cell(
+    label="{method}/as-published/{sources}",
+    store=False,
+    lazy=("experts",),
+    plugins={"method": "compute.merging.methods"},
+    libraries=("torch", "numpy", "numba"),
+)
+def merged_as_published(
+    experts: Mapping[str, Handle], sources: Sequence[str], coefficients: Sequence[float], method: str
+) -> Tree:
+    """Merge the chosen experts as this project's predecessor did: on the one with the largest coefficient.
+
+    *method* is one of ours, as compute.merging.merginguriel.method_of gives it for a mode of the predecessor.
+    """
+    from compute.merging.merge import merge
+    from compute.merging.merginguriel import as_published, require_own
+    from compute.models.checkpoint import from_tree
+    from compute.models.device import device
+    from compute.models.heads import check_same_head
+
+    base, others, recipe = as_published(sources, coefficients, require_own(method))
+    chosen: dict[str, Tree] = {locale: experts[locale].load() for locale in dict.fromkeys([base, *others])}
+    check_same_head(from_tree(chosen[base]), {locale: from_tree(chosen[locale]) for locale in others})
+    tensors = {locale: chosen[locale]["tensors"] for locale in others}
+    return {**chosen[base], "tensors": merge(chosen[base]["tensors"], tensors, recipe, device=device())}
+
+
 def _train(corpus: DataFrame) -> DataFrame:
     return corpus[corpus["partition"] == "train"]

@@ -34,6 +34,21 @@ def real(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Similarity:
     return {"locales": locales, "matrix": similarity(transfer)}
 
 
+@cell()
+def real_transposed(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Similarity:
+    """Return measured transfer as the predecessor misread it, by the rows of the target's own expert; to compare with.
+
+    It read evaluations on the *test* split; pass those of the development split to keep that fault out.
+    """
+    import numpy as np
+
+    from compute.similarity.real import transposed
+
+    locales = list(scores)
+    transfer = np.array([[scores[source][target]["accuracy"] for target in locales] for source in locales])
+    return {"locales": locales, "matrix": transposed(transfer)}
+
+
 @cell(label="{similarity}/{rule}/{scope}/{target}/{draw}", plugins={"rule": "compute.similarity.selection"})
 def selection(
     similarity: Similarity,

@@ -13,6 +13,9 @@ from compute.merging.arrays import Array, Chunk, is_numpy, namespace
 if TYPE_CHECKING:
     from compute.merging.vectors import TaskVectors
 
+_PIECE = 1 << 14
+"""Entries that are worked on at a time."""
+
 Divide = Literal["weights", "count", "none"]
 """What the sum of the entries that agree is divided by: their coefficients, their number, or nothing."""
 
@@ -23,9 +26,28 @@ def weighted_sum(task_vectors: Chunk, coefficients: Array) -> Array:
     Adds row by row and not by a matrix product, whose rounding depends on the machine and on the size.
     """
     total = namespace(task_vectors).zeros_like(task_vectors[0])
+    if is_numpy(task_vectors):
+        _add_rows(task_vectors.reshape(len(task_vectors), -1), coefficients, total.reshape(-1))
+        return total
     for row, coefficient in zip(task_vectors, coefficients, strict=True):
         total += coefficient * row
     return total
+
+
+def _add_rows(rows: Array, coefficients: Array, total: Array) -> None:
+    """Add to *total* [n] in pieces that stay in the cache of a core: several times as fast as row by row.
+
+    Not compiled: what compiles takes longer to import than an average to merge.
+    """
+    import numpy as np
+
+    product = np.empty_like(total[:_PIECE])
+    for start in range(0, len(total), _PIECE):
+        piece = total[start : start + _PIECE]
+        part = product[: len(piece)]
+        for row, coefficient in zip(rows, coefficients, strict=True):
+            np.multiply(row[start : start + _PIECE], coefficient, out=part)
+            np.add(piece, part, out=piece)
 
 
 def trim(task_vectors: Chunk, thresholds: Any) -> Chunk:

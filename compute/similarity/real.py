@@ -23,8 +23,25 @@ def similarity(scores: TransferMatrix) -> SimilarityMatrix:
 
     Raises ValueError unless *scores* is square and every entry a number from 0 to 1.
     """
+    _require_transfer(scores)
+    return np.ascontiguousarray(scores.T, dtype=np.float64)
+
+
+def transposed(scores: TransferMatrix) -> SimilarityMatrix:
+    """Read similarity the wrong way round, as the document's predecessor does: similarity[t, s] = scores[t, s].
+
+    Erland366/merginguriel (similarity_utils.py) takes the row of the target from its matrix of experts by locales on
+    which they were measured: so it ranks sources by what the *target's own* expert does on them. That expert is just
+    what ExcTar leaves out, and says nothing of what the sources do on the target. To compare with published
+    results only. Raises ValueError as `similarity` does.
+    """
+    _require_transfer(scores)
+    return np.array(scores, dtype=np.float64)
+
+
+def _require_transfer(scores: TransferMatrix) -> None:
+    """Raise ValueError unless *scores* is a square matrix of accuracies."""
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1]:
         raise ValueError(f"a transfer matrix is square (sources by targets), not of shape {scores.shape}")
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("a transfer matrix holds accuracies from 0 to 1; found others or missing ones")
-    return np.ascontiguousarray(scores.T, dtype=np.float64)

@@ -192,7 +192,7 @@ def test_its_regmean_is_its_weighted_average() -> None:
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("fisher", "fisher is not reproduced: it weighs"), ("uriel", "two fixed models"), ("tie", "did you mean ties?")],
+    [("fisher", "fisher is not reproduced: it needs"), ("uriel", "two fixed models"), ("tie", "did you mean ties?")],
 )
 def test_other_modes_are_refused_with_the_reason(method: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason.replace("?", r"\?")):
