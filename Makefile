@@ -5,7 +5,7 @@ export OMP_NUM_THREADS ?= 1
 export NO_MKDOCS_2_WARNING := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: site test lint serve clean
+.PHONY: site test parity lint serve clean
 
 site: $(VENV)/site.stamp  ## compute what is missing, write the pages, build the site into site/
 	$(BIN)/python -m compute build --all
@@ -13,6 +13,9 @@ site: $(VENV)/site.stamp  ## compute what is missing, write the pages, build the
 
 test: $(VENV)/test.stamp  ## run the quick tests
 	$(BIN)/python -m pytest -n 2
+
+parity: $(VENV)/test.stamp .venv-mergekit/stamp  ## merge methods against mergekit itself, in an environment of its own
+	RECOUNT_MERGEKIT=$(CURDIR)/.venv-mergekit/bin/python $(BIN)/python -m pytest -n 2 tests/merging/parity
 
 lint: $(VENV)/test.stamp  ## style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -31,6 +34,11 @@ $(VENV)/site.stamp: pyproject.toml constraints.txt
 
 $(VENV)/test.stamp: $(VENV)/site.stamp
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+.venv-mergekit/stamp: benchmarks/merging/peers.txt
+	$(PYTHON) -m venv .venv-mergekit
+	.venv-mergekit/bin/pip install --quiet -r benchmarks/merging/peers.txt
 	touch $@
 
 clean:  ## remove what is generated, but for the cache of results

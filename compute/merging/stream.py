@@ -42,6 +42,19 @@ class Sources:
         row: Floats = _read({"": self.base}, place, precision)[0]
         return row
 
+    def check_finite(self, values: Floats, place: Place) -> None:
+        """Raise UsageError for numbers that a ranking would silently misplace, in *values* read at *place*.
+
+        The difference of two numbers is finite only if both are: one look at the task vectors sees the base too.
+        """
+        if np.isfinite(values).all():
+            return
+        for name, each in {**self.experts, "": self.base}.items():
+            if each and not np.isfinite(_read({name: each}, place, values.dtype)).all():
+                whose = f"expert {name}" if name else "the base"
+                raise UsageError(f"tensor {place.tensor.name} of {whose} has infinite or missing numbers")
+        raise UsageError(f"tensor {place.tensor.name}: an expert and the base are too far apart for {values.dtype}")
+
 
 class Workers:
     """Does work at many places at once, in threads, and where the arithmetic happens."""
@@ -102,6 +115,7 @@ class Stream:
     def _raw(self, experts: Floats, base: Floats | None, place: Place) -> Array:
         if base is not None:
             experts -= base
+        self.sources.check_finite(experts, place)
         return self.workers.backend.bring(experts).reshape((len(experts), place.rows, place.tensor.columns))
 
     def prepare(self, tensor: TensorInfo, precision: Any) -> None:
@@ -160,19 +174,9 @@ class Stream:
 def _read(weights: Mapping[str, Weights], place: Place, precision: Any) -> Floats:
     """Return the entries [N, n] of all *weights* at *place*."""
     rows: Floats = np.empty((len(weights), place.size), dtype=precision)
-    for row, (name, each) in zip(rows, weights.items(), strict=True):
+    for row, each in zip(rows, weights.values(), strict=True):
         each.read(place.tensor.name, place.start, row)
-        _check_finite(row, place, name)
     return rows
-
-
-def _check_finite(row: Floats, place: Place, name: str) -> None:
-    """Raise UsageError for numbers that a ranking would silently misplace. A sum is quick, and shows them all."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = row.sum()
-    if not np.isfinite(total) and not np.isfinite(row).all():
-        whose = f"expert {name}" if name else "the base"
-        raise UsageError(f"tensor {place.tensor.name} of {whose} has infinite or missing numbers")
 
 
 def _by_grain(function: Callable[..., Floats], *chunks: Array) -> Floats:
