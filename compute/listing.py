@@ -17,6 +17,7 @@ PACKAGES = {
     "merge method": "compute.merging.methods",
     "coefficient rule": "compute.merging.coefficients",
     "selection rule": "compute.similarity.selection",
+    "ensemble rule": "compute.evaluation.ensembles",
 }
 """The kinds of plug-in and where each lives."""
 

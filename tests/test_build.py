@@ -75,7 +75,7 @@ def test_a_changed_density_runs_only_what_depends_on_it(copied: Callable[[], Pro
     dry = project.run("build", STUDY, "--dry-run", "--set", "density=0.5", tiny=True)
     names = [line.partition(":")[0] for line in dry.stdout.splitlines()[:-1]]
     assert names
-    touched = re.compile(r"^(evaluation|goal)/ties/|^(pooled_difference|replicates|spreads)/")
+    touched = re.compile(r"^(logits|evaluation|goal)/ties/|^(pooled_difference|replicates|spreads)/")
     assert all(touched.match(name) for name in names), names
     done = project.run("build", STUDY, "--set", "density=0.5", tiny=True)
     assert done.returncode == 0, done.stderr
@@ -85,7 +85,7 @@ def test_a_changed_density_runs_only_what_depends_on_it(copied: Callable[[], Pro
 
 
 def test_why_names_the_value_that_changed(built: Project) -> None:
-    done = built.run("why", "evaluation/ties/*", "--set", "density=0.5", tiny=True)
+    done = built.run("why", "logits/ties/*", "--set", "density=0.5", tiny=True)
     assert done.returncode == 0, done.stderr
     assert "model.options.density: 0.2 → 0.5" in done.stdout
 
@@ -141,4 +141,4 @@ def test_a_new_plugin_runs_nothing_and_is_on_its_reference_page(copied: Callable
     (folder / "middling.py").write_text(code, encoding="utf-8")
     done = project.run("build", STUDY, tiny=True, **here)
     assert counted(done.stdout)["computed"] == 0
-    assert "### `middling`" in (project.root / "docs/reference/plugins.md").read_text(encoding="utf-8")
+    assert "## `middling`" in (project.root / "docs/reference/merge-methods.md").read_text(encoding="utf-8")

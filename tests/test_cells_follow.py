@@ -26,7 +26,7 @@ def test_a_cell_that_merges_has_its_own_method_among_its_parts_and_no_other() ->
     methods = {
         name.partition(":")[0].rpartition(".")[2]
         for cell in cells("dare-source-selection")
-        if cell.name.startswith("evaluation/ties/")
+        if cell.name.startswith("logits/ties/")
         for name in code.parts(cell)
         if name.startswith("compute.merging.methods.")
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +14,10 @@ import yaml
 from click.testing import CliRunner
 from project import REPOSITORY, Project, make
 
+from compute import plugins
 from compute.cli import main
+from compute.merging.method import PACKAGE, method_info, method_options
+from compute.report import reference
 
 GUIDE = REPOSITORY / "docs" / "guide"
 ENGINE = REPOSITORY / "docs" / "engine.md"
@@ -34,14 +39,59 @@ def package(tmp_path: Path) -> Project:
 
 
 def test_a_merge_method_is_added_as_the_guide_says(package: Project) -> None:
-    code = blocks(GUIDE / "add-a-merge-method.md", "python")[0]
-    (package.root / "compute/merging/methods/median.py").write_text(code, encoding="utf-8")
+    for name, code in zip(("median", "equal_lengths"), blocks(GUIDE / "add-a-merge-method.md", "python"), strict=True):
+        (package.root / f"compute/merging/methods/{name}.py").write_text(code, encoding="utf-8")
     here = {"PYTHONPATH": str(package.root)}
-    assert "median" in package.run("list", "methods", **here).stdout
+    listed = package.run("list", "methods", **here).stdout
+    assert "median" in listed
+    assert "equal_lengths" in listed
     change = ("build", "dare-source-selection", "--dry-run", "--set", "methods=ties,median,average")
     planned = package.run(*change, **here)
     assert planned.returncode == 0, planned.stderr
     assert "evaluation/median/" in planned.stdout
+
+
+def test_the_methods_of_the_guide_merge(package: Project) -> None:
+    for name, code in zip(("median", "equal_lengths"), blocks(GUIDE / "add-a-merge-method.md", "python"), strict=True):
+        (package.root / f"compute/merging/methods/{name}.py").write_text(code, encoding="utf-8")
+    script = """
+import sys; sys.path.insert(0, ".")
+import torch
+from compute.merging.merge import merge
+from compute.merging.recipe import Recipe
+
+base = {"w": torch.zeros(2, 2)}
+rows = [[[3.0, 0.0], [4.0, 0.0]], [[0.0, 6.0], [8.0, 0.0]], [[0.0, 0.0], [0.0, 15.0]]]
+experts = {str(number): {"w": torch.tensor(row)} for number, row in enumerate(rows)}
+for method in ("median", "equal_lengths"):
+    for device in ("cpu", "torch:cpu"):
+        print(merge(base, experts, Recipe(method, (1 / 3,) * 3), device=device)["w"].tolist())
+"""
+    done = package.python(script)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found[0] == found[1] == [[0.0, 0.0], [4.0, 0.0]]
+    for first, second in found[2:]:
+        assert [*first, *second] == pytest.approx([2.0, 2.0, 16 / 3, 10 / 3])
+
+
+def test_every_merge_method_is_in_the_reference_with_what_it_demands() -> None:
+    from markdown import markdown
+
+    page = reference.pages(REPOSITORY)["merge-methods.md"]
+    rows = {line.split("`")[1]: line.split(" | ") for line in page.splitlines() if line.startswith("| [`")}
+    assert list(rows) == plugins.names(PACKAGE)
+    for name, (_, _, scope, base, experts, beside, paper) in rows.items():
+        info, options = method_info(name), method_options(name)
+        section = page.split(f"\n## `{name}`")[1].partition("\n## ")[0]
+        assert scope == ("model or tensor" if "trim_scope" in options else info.scope)
+        assert base == ("yes" if info.needs_base else "no")
+        assert experts.startswith(str(info.sources[0]))
+        assert bool(beside) == bool(info.data or info.extras)
+        assert info.paper in paper
+        assert all(f"    {option}: " in section for option in options)
+        steps = re.findall(r"^ *(\d)\. ", inspect.getdoc(plugins.load(PACKAGE, name)) or "", re.MULTILINE)
+        assert markdown(section).count("<li>") == len(steps), f"a list of {name} is not rendered as one"
 
 
 @pytest.mark.slow

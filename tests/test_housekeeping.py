@@ -96,9 +96,9 @@ def test_an_edit_that_changes_nothing_is_accepted_and_told(copied: Callable[[], 
 
 def test_what_cannot_be_accepted_is_said(copied: Callable[[], Project]) -> None:
     project = copied()
-    done = project.run("accept", "evaluation/ties/*", "--reason", "x", "--set", "density=0.5", tiny=True)
+    done = project.run("accept", "logits/ties/*", "--reason", "x", "--set", "density=0.5", tiny=True)
     assert done.returncode == 1
-    assert "refused: evaluation/ties" in done.stderr
+    assert "refused: logits/ties" in done.stderr
     assert "no result of it exists: build it" in done.stderr or "its config changed" in done.stderr
 
 

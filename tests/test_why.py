@@ -71,7 +71,7 @@ def test_show_says_where_code_could_not_be_followed(edited: Callable[..., Projec
         '    low, high = getattr(metrics, "wil" + "son")(',
     )
     line = (
-        "compute.cells.evaluation:evaluation uses compute.evaluation.metrics as a value: "
+        "compute.cells.evaluation:_measured uses compute.evaluation.metrics as a value: "
         "the whole module compute.evaluation.metrics counts"
     )
     (shown,) = json.loads(run(project, "show", CELL, "--json"))

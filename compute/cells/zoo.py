@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.cells import data, models
+from compute.cells import data, evaluation, models
 from compute.engine.cell import Cell
 from compute.errors import UsageError
 from compute.evaluation.sources import Source
@@ -19,8 +19,18 @@ class Zoo:
     """What every study of merging starts from, by locale."""
 
     corpora: Mapping[str, Cell]
+    reading: Cell | Mapping[str, Cell | int]
+    """How the base and its experts read texts."""
     base: Cell
     experts: Mapping[str, Cell]
+
+    def logits(self, model: Cell, locale: str, split: str) -> Cell:
+        """Ask a model of this base about one split of one locale."""
+        return evaluation.logits(model, data.encoded(self.reading, self.corpora[locale], locale, split))
+
+    def evaluation(self, model: Cell, locale: str, split: str) -> Cell:
+        """Measure a model of this base on one split of one locale."""
+        return evaluation.evaluation(self.logits(model, locale, split))
 
 
 def zoo(source: Source, locales: Sequence[str], recipe: Made | Hub, *, seed: int) -> Zoo:
@@ -33,7 +43,7 @@ def zoo(source: Source, locales: Sequence[str], recipe: Made | Hub, *, seed: int
     experts = {
         locale: models.expert(base, corpus, recipe.finetuning, locale, seed) for locale, corpus in corpora.items()
     }
-    return Zoo(corpora, base, experts)
+    return Zoo(corpora, {"tokenizer": tokenizer, "max_length": recipe.architecture.max_length}, base, experts)
 
 
 def _from_hub(corpora: Mapping[str, Cell], recipe: Hub) -> Zoo:
@@ -41,8 +51,8 @@ def _from_hub(corpora: Mapping[str, Cell], recipe: Hub) -> Zoo:
     experts = {
         locale: models.pretrained(locale, place, recipe.labels) for locale, place in zip(corpora, places, strict=True)
     }
-    body = models.pretrained("base", base)
-    return Zoo(corpora, models.with_head_of(body, next(iter(experts.values()))), experts)
+    body = models.with_head_of(models.pretrained("base", base), next(iter(experts.values())))
+    return Zoo(corpora, data.reading(body), body, experts)
 
 
 def _places(recipe: Hub, locales: Sequence[str]) -> list[Place]:

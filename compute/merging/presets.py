@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from compute.errors import UsageError, unknown
 from compute.merging.merginguriel import AsPublished, as_published
-from compute.merging.recipe import Recipe
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "official": {
@@ -40,18 +38,14 @@ the sources are merged.
 """
 
 
-def applied(preset: str, recipe: Recipe) -> Recipe:
-    """Return *recipe* as the implementation *preset* would do it; what the recipe itself says stays.
+def options(preset: str, method: str) -> Mapping[str, Any]:
+    """Return what *preset* means by *method* ("dare": by DARE before any method); nothing where it is the same as here.
 
-    A method that the preset says nothing of is the same there and here. Raises UsageError for an unknown preset,
-    and for one of `WHOLE`.
+    Raises UsageError for an unknown preset, and for one of `WHOLE`.
     """
     if preset in WHOLE:
         raise UsageError(f"preset {preset} takes one of the sources for the base: it holds for a whole recipe, "
                          "not for one of several merges")  # fmt: skip
     if preset not in PRESETS:
         raise unknown("preset", preset, [*PRESETS, *WHOLE])
-    theirs = PRESETS[preset]
-    options = {**theirs.get(recipe.method, {}), **recipe.options}
-    dare = recipe.dare and dataclasses.replace(recipe.dare, **theirs.get("dare", {}))
-    return dataclasses.replace(recipe, options=options, dare=dare)
+    return PRESETS[preset].get(method, {})

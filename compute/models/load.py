@@ -59,7 +59,7 @@ def check_hub(repo: str, revision: str, subfolder: str | None = None) -> None:
 
 
 def fetched(repo: str, revision: str, subfolder: str | None = None) -> Path:
-    """Fetch a model's files from the hub at *revision*, weights as safetensors where there are any; return their folder.
+    """Fetch a model's files from the hub at *revision*, safetensors where there are any; return their folder.
 
     Raises UsageError when the repository, the revision or the subfolder does not exist.
     """

@@ -18,8 +18,11 @@ from compute.recipes import mergekit
 Missing = Literal["refuse", "zero", "mean"]
 Vocabulary = Literal["refuse", "align"]
 
-WHOLE = ("base", "sources", "dtype", "missing", "vocabulary", "shard_size", "merges")
+WHOLE = ("base", "sources", "dtype", "missing", "vocabulary", "shard_size", "data", "merges")
 """Keys that hold for all merges of a file."""
+
+DATA = ("fisher", "grams")
+"""What files may hold of what a method must know from data."""
 
 EACH = ("method", "preset", "options", "dare", "lines", "embeddings", "head", "seed")
 """Keys that each of several merges may say anew."""
@@ -49,20 +52,31 @@ class Document:
     vocabulary: Vocabulary = "refuse"
     """What to do about vocabularies of different sizes: nothing, or match their tokens."""
     shard_size: int | None = None
+    data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Safetensors, a file or folder, with what methods must know from data: by kind and source."""
     said: Mapping[str, Any] = field(default_factory=dict)
     """The file's content, for the record."""
 
+    def places(self) -> list[str]:
+        """List the models and files that are named, as they are named."""
+        models = [self.base, *(source.model for source in self.sources)]
+        return [place for place in models if place] + [place for each in self.data.values() for place in each.values()]
+
 
 def read(path: Path) -> Document:
-    """Read a recipe, ours or mergekit's; UsageError, naming file and key, for what is wrong in it."""
+    """Read a recipe, ours or mergekit's; UsageError, naming file and key, for what is wrong in it.
+
+    Relative paths begin in the recipe's folder, those in mergekit's YAML in the current one, as they do there.
+    """
     if not path.is_file():
         raise UsageError(f"no recipe {path}: name a YAML file; docs/guide/merge.md shows one")
     found = yaml_file.read(path)
     if not isinstance(found, dict):
         raise UsageError(f"{path.name}: a recipe is a mapping with the keys method, base and sources")
-    said = mergekit.translated(found) if "merge_method" in found else found
     try:
-        return _document(said, found, path.parent)
+        if "merge_method" in found:  # whose relative paths begin in the current folder
+            return _document(mergekit.translated(found), found, Path.cwd())
+        return _document(found, found, path.parent)
     except (UsageError, ValueError) as error:
         raise UsageError(f"{path.name}: {error}") from error
 
@@ -70,39 +84,67 @@ def read(path: Path) -> Document:
 def _document(said: Mapping[str, Any], found: Mapping[str, Any], folder: Path) -> Document:
     _check_keys("a recipe", said, (*WHOLE, *EACH))
     sources = _sources(said.get("sources"))
-    coefficients = tuple(source.coefficient for source in sources)
-    variations = said.get("merges") or {"": {}}
-    merges = {}
-    for name, variation in _mapping("merges", variations).items():
-        _check_keys(f"merge {name}", _mapping(f"merges.{name}", variation), EACH)
-        merges[str(name)] = _recipe({**said, **variation}, coefficients)
+    base = None if said.get("base") is None else str(said["base"])
+    if said.get("preset") in presets.WHOLE:
+        base, sources, merges = _settled(said, sources)
+    else:
+        merges = _merges(said, sources)
     return Document(
         folder,
-        said.get("base"),
+        base,
         sources,
         merges,
         dtype=_one_of("dtype", said.get("dtype"), (None, "float32", "float16", "bfloat16", "float64")),
         missing=_one_of("missing", said.get("missing", "refuse"), get_args(Missing)),
         vocabulary=_one_of("vocabulary", said.get("vocabulary", "refuse"), get_args(Vocabulary)),
         shard_size=size(said.get("shard_size")),
+        data=_data(said.get("data") or {}, [source.name for source in sources]),
         said=found,
     )
+
+
+def _merges(said: Mapping[str, Any], sources: tuple[Source, ...]) -> dict[str, Recipe]:
+    coefficients = tuple(source.coefficient for source in sources)
+    variations = said.get("merges") or {"": {}}
+    merges = {}
+    for name, variation in _mapping("merges", variations).items():
+        _check_name(name, variations)
+        _check_keys(f"merge {name}", _mapping(f"merges.{name}", variation), EACH)
+        merges[str(name)] = _recipe({**said, **variation}, coefficients)
+    return merges
+
+
+def _settled(said: Mapping[str, Any], sources: tuple[Source, ...]) -> tuple[str, tuple[Source, ...], dict[str, Recipe]]:
+    """Return base, sources and the one merge of a preset that settles all of these by itself."""
+    for key in ("base", "merges", "data", *(key for key in EACH if key not in ("method", "preset"))):
+        if key in said:
+            raise UsageError(f"{key}: preset {said['preset']} settles that itself, as it was published: leave it out")
+    if "method" not in said:
+        raise UsageError("no method: name one of `python -m compute list methods`")
+    named = {source.name: source for source in sources}
+    coefficients = [source.coefficient for source in sources]
+    base, experts, recipe = presets.WHOLE[said["preset"]](list(named), coefficients, str(said["method"]))
+    return named[base].model, tuple(named[name] for name in experts), {"": recipe}
 
 
 def _recipe(said: Mapping[str, Any], coefficients: tuple[float, ...]) -> Recipe:
     if "method" not in said:
         raise UsageError("no method: name one of `python -m compute list methods`")
-    plain = Recipe(
-        str(said["method"]),
+    method = str(said["method"])
+    options, dare = _mapping("options", said.get("options") or {}), said.get("dare")
+    if preset := said.get("preset"):
+        options = {**presets.options(preset, method), **options}
+        dare = dare and {**presets.options(preset, "dare"), **_mapping("dare", dare)}
+    return Recipe(
+        method,
         coefficients,
-        _mapping("options", said.get("options") or {}),
-        dare=_part(Dare, "dare", said.get("dare")),
+        options,
+        dare=_part(Dare, "dare", dare),
         lines=_part(Lines, "lines", said.get("lines")),
         embeddings=_one_of("embeddings", said.get("embeddings", "merge"), ("merge", "base", "seen")),
         head=_one_of("head", said.get("head", "merge"), ("merge", "best")),
-        seed=said.get("seed", 0),
+        seed=_whole("seed", said.get("seed", 0)),
     )
-    return presets.applied(said["preset"], plain) if said.get("preset") else plain
 
 
 def _sources(said: Any) -> tuple[Source, ...]:
@@ -115,15 +157,38 @@ def _sources(said: Any) -> tuple[Source, ...]:
             raise UsageError(f"a source without a model: {item}")
     if len({"coefficient" in item for item in given}) > 1:
         raise UsageError("some sources have a coefficient and others not: give one to all, or to none for equal ones")
-    names = [str(item.get("name", Path(str(item["model"])).name)) for item in given]
-    if len(set(names)) < len(names):
-        names = [str(item.get("name", item["model"])) for item in given]
+    names = [str(item["name"]) if "name" in item else "" for item in given]
+    short = _short([str(item["model"]) for item in given])
+    names = [name or tail for name, tail in zip(names, short, strict=True)]
     if len(set(names)) < len(names):
         raise UsageError("the same source is named twice: add up its coefficients, or give it another `name`")
     return tuple(
         Source(str(item["model"]), name, _number("coefficient", item.get("coefficient", 1 / len(given))))
         for item, name in zip(given, names, strict=True)
     )
+
+
+def _short(models: list[str]) -> list[str]:
+    """Return the shortest ends of the *models*' paths that tell them apart: masks must not depend on where they lie."""
+    parts = [Path(model).parts for model in models]
+    for count in range(1, max(map(len, parts)) + 1):
+        tails = ["/".join(each[-count:]) for each in parts]
+        if len(set(tails)) == len(set(models)):
+            return tails
+    return models
+
+
+def _data(said: Any, sources: list[str]) -> dict[str, dict[str, str]]:
+    found = {}
+    for kind, places in _mapping("data", said).items():
+        _one_of("data", kind, DATA)
+        for source in _mapping(f"data.{kind}", places):
+            if source not in sources:
+                raise unknown(f"source in data.{kind}", source, sources)
+        if lacking := [source for source in sources if source not in places]:
+            raise UsageError(f"data.{kind} lacks the source {lacking[0]}: name a file or folder for each")
+        found[str(kind)] = {source: str(places[source]) for source in sources}
+    return found
 
 
 def with_shards(document: Document, said: str | None) -> Document:
@@ -163,6 +228,19 @@ def _number(key: str, said: Any) -> float:
     if isinstance(said, bool) or not isinstance(said, (int, float)):
         raise UsageError(f"{key}: expected a number, found {said!r}")
     return float(said)
+
+
+def _whole(key: str, said: Any) -> int:
+    if isinstance(said, bool) or not isinstance(said, int):
+        raise UsageError(f"{key}: expected a whole number, found {said!r}")
+    return said
+
+
+def _check_name(name: Any, variations: Any) -> None:
+    """Refuse a name of a merge that is no name of a folder."""
+    text = str(name)
+    if variations != {"": {}} and (not text or text.startswith(".") or not set(text).isdisjoint("/\\\0")):
+        raise UsageError(f"merges: {name!r} is to be the name of a folder")
 
 
 def _one_of(key: str, said: Any, known: tuple[Any, ...]) -> Any:

@@ -13,8 +13,14 @@ from compute.errors import UsageError, unknown
 KNOWN = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype")
 """Keys of a document that are understood."""
 
-IGNORED = ("int8_mask", "rescale", "max_iter", "tol", "filter_wise")
-"""Parameters that say how mergekit computes, or what is so here without being said."""
+IGNORED = ("int8_mask",)
+"""Parameters that say how mergekit computes, and change nothing that is computed here."""
+
+FIXED: Mapping[str, Any] = {"filter_wise": False, "tol": 1e-5, "eps": 1e-8}
+"""Parameters that are read only with the value that mergekit takes by default."""
+
+RESCALES = ("dare_linear", "dare_ties", "della", "della_linear")
+"""Methods that scale what is kept, as `rescale: true` says; the others do not, and neither can be changed here."""
 
 SUMS: Mapping[str, tuple[str, Mapping[str, Any], bool]] = {
     "task_arithmetic": ("task_arithmetic", {}, False),
@@ -42,7 +48,7 @@ MEANS: Mapping[str, tuple[str, Mapping[str, Any], bool]] = {
 
 METHODS = {**SUMS, **MEANS}
 
-OPTIONS = {"lambda": "scale", "select_topk": "density"}
+OPTIONS = {"lambda": "scale", "select_topk": "density", "max_iter": "iterations"}
 """Our words for their parameters, where they differ."""
 
 
@@ -73,7 +79,7 @@ def translated(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _models(document: Mapping[str, Any], method: str, base: str | None) -> list[Mapping[str, Any]]:
-    """Return the models that are merged: the base among them is no source, but for `linear`, and the first for `slerp`."""
+    """Return the models that are merged: without the base, but for `linear`, `karcher` and, as the first, `slerp`."""
     models = document.get("models")
     if not isinstance(models, list) or not all(isinstance(item, dict) and "model" in item for item in models):
         raise UsageError("models: expected a list of mappings with the key model")
@@ -104,12 +110,18 @@ def _method(method: str, shared: Mapping[str, Any], each: list[dict[str, Any]]) 
     ours, defaults, normalized = METHODS[method]
     names = {*shared, *(name for own in each for name in own)} - {"weight", "t"}
     values = {name: _same(name, shared, each) for name in names}
+    for name, expected in {**FIXED, "rescale": method in RESCALES}.items():
+        if (value := values.pop(name, expected)) != expected:
+            raise UsageError(f"{name}: {value} has no counterpart for {method}: only {expected} is read here")
     divided = _divided(method, values.pop("normalize", values.pop("normalize_weights", normalized)))
     said = {OPTIONS.get(name, name): value for name, value in values.items() if name not in IGNORED}
     found: dict[str, Any] = {"method": ours}
     if method.startswith("dare_"):
         found["dare"] = {"drop_rate": 1 - float(said.pop("density", 1.0))}
-    return {**found, "options": {**defaults, **divided, **said}}
+    options = {**defaults, **divided, **said}
+    if "epsilon" in options and options["density"] == 1:
+        options["epsilon"] = 0.0  # nothing is dropped, whatever its rank
+    return {**found, "options": options}
 
 
 def _divided(method: str, normalized: bool) -> dict[str, Any]:

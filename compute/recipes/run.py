@@ -2,178 +2,227 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compute.engine import files
-from compute.engine.versions import version
 from compute.errors import UsageError
 from compute.merging.merge import Job, merge_weights
+from compute.merging.recipe import Recipe
+from compute.recipes import agreement, data, fitting, result
 from compute.recipes.document import Document
+from compute.recipes.models import Model, joined, open_model
 from compute.recipes.thresholds import Thresholds
-from compute.weights.completed import Completed, Selected
-from compute.weights.safetensors_files import ModelFolder, open_folder
-from compute.weights.vocabulary import aligned, check_vocabularies
-from compute.weights.weights import TensorInfo, Weights
+from compute.weights.weights import Sink, TensorInfo, Weights
 from compute.weights.writing import SafetensorsSink
 
-BESIDE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-          "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json")  # fmt: skip
-"""What a model folder holds besides weights, copied from the first source: it has the head's labels."""
-
-RECIPE = "recount.json"
-"""Beside the weights: the recipe, and the digests of what went in."""
+Watch = Callable[[int], None]
+"""Is told of bytes as they are written, from any thread."""
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model folder with its weights opened and the digest of their files."""
+class Prepared:
+    """A recipe whose models are opened and fit: all that can be known before a merge begins."""
 
-    folder: Path
-    weights: ModelFolder
-    digest: str
+    document: Document
+    base_model: Model | None
+    models: Mapping[str, Model]
+    base: Weights | None
+    experts: Mapping[str, Weights]
+    """The models with exactly the tensors that are merged, vocabularies aligned, what the base lacks made up."""
+    infos: list[TensorInfo]
+    """The tensors of a result."""
+    data: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+    """Digests of all that goes in."""
+
+    @property
+    def written(self) -> int:
+        """Count the bytes of weights that all results together take."""
+        return len(self.document.merges) * sum(info.nbytes for info in self.infos)
+
+    @property
+    def read(self) -> int:
+        """Count the bytes of weights that one reading of the sources takes."""
+        needs_base = any(recipe.needs_base for recipe in self.document.merges.values())
+        seen = [*self.experts.values(), *([self.base] if self.base and needs_base else [])]
+        return sum(info.nbytes for weights in seen for info in weights.tensors().values())
+
+    def summary(self) -> dict[str, Any]:
+        """Say as plain data what will be merged, and how."""
+        return {
+            "base": self.document.base,
+            "sources": {source.name: source.model for source in self.document.sources},
+            "merges": {
+                name or "merge": result.in_full(self.document, recipe) for name, recipe in self.document.merges.items()
+            },
+            "tensors": len(self.infos),
+            "parameters": sum(info.size for info in self.infos if info.floating),
+            "dtypes": sorted({info.dtype for info in self.infos}),
+            "bytes_read": self.read,
+            "bytes_written": self.written,
+        }
 
 
-def run(document: Document, out: Path, *, cache: Path, device: str = "cpu", threads: int | None = None) -> list[Path]:
+def run(
+    document: Document,
+    out: Path,
+    *,
+    cache: Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    watch: Watch | None = None,
+) -> list[Path]:
     """Merge as *document* says and write a model folder *out*, or one for each of several merges below it.
 
-    All merges are made from one reading of the sources. What is learnt of sources by ranking them is kept in
-    *cache*. Raises UsageError where a model is missing, does not fit, or a result would overwrite something.
+    See `prepare` and `carry_out`.
     """
-    folders = {name: out / name if name else out for name in document.merges}
-    for folder in folders.values():
-        if folder.exists() and any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty: name another folder for the result")
+    result.check_free(out)
+    return carry_out(prepare(document, cache=cache), out, cache=cache, device=device, threads=threads, watch=watch)
+
+
+def prepare(document: Document, *, cache: Path) -> Prepared:
+    """Open the models of *document* and check that they can be merged; digests of files are kept in *cache*.
+
+    Raises UsageError where a model is missing or does not fit.
+    """
+    data.check_needs(document)
     remembered = files.remember_in(cache / "index" / "inputs.json")
-    base = _open(document.base, document.folder) if document.base else None
-    experts = {source.name: _open(source.model, document.folder) for source in document.sources}
-    weights, fitted = _fitted(document, base, experts)
-    remember = Thresholds(cache / "thresholds", base.digest if base else "",
-                          {name: expert.digest for name, expert in experts.items()})  # fmt: skip
-    infos = [_result(info, document.dtype) for info in (weights or next(iter(fitted.values()))).tensors().values()]
-    about = _about(document, base, experts)
-    with _sinks(folders, infos, about, document.shard_size) as sinks:
-        jobs = [Job(recipe, sinks[name], {}) for name, recipe in document.merges.items()]
-        merge_weights(weights, fitted, jobs, device=device, threads=threads, remember=remember)
-    remember.save()
+    base, models = _opened(document)
+    _check(document, base, models)
+    weights, experts = fitting.fitted(document, base, models)
+    numbers, digests = data.opened(document, experts)
     remembered.save()
-    for name, folder in folders.items():
-        _complete(folder, next(iter(experts.values())).folder, about[name], document.dtype)
-    return list(folders.values())
+    tensors = (weights or next(iter(experts.values()))).tensors().values()
+    return Prepared(
+        document,
+        base,
+        models,
+        weights,
+        experts,
+        [fitting.in_result(info, experts, document.dtype) for info in tensors],
+        numbers,
+        {
+            "base": base and base.digest,
+            "sources": {name: model.digest for name, model in models.items()},
+            **({"data": digests} if digests else {}),
+        },
+    )
 
 
-def _open(model: str, beside: Path) -> Model:
-    folder = _folder(model, beside)
-    weights = open_folder(folder)
-    config = folder / "config.json"
-    digests = [files.digest(file) for file in (*weights.files, *([config] if config.is_file() else []))]
-    return Model(folder, weights, digests[0] if len(digests) == 1 else _joined(digests))
+def carry_out(
+    prepared: Prepared,
+    out: Path,
+    *,
+    cache: Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    watch: Watch | None = None,
+) -> list[Path]:
+    """Merge what is *prepared*, all merges from one reading, and write the folder *out*: in full, or not at all.
 
-
-def _folder(model: str, beside: Path) -> Path:
-    """Return the folder of a model: a path, from the recipe's own folder on, or the copy of a hub repository."""
-    path = (beside / Path(model).expanduser()).resolve()
-    if path.is_dir():
-        return path
-    repo, _, place = model.partition("@")
-    revision, _, subfolder = place.partition("/")
-    if not revision:
-        raise UsageError(f"no model {model!r}: neither a folder beside the recipe nor org/name@commit of the hub")
-    from compute.models.places import HubModel
-
-    return HubModel(repo, revision, subfolder or None).folder()
-
-
-def _fitted(
-    document: Document, base: Model | None, experts: Mapping[str, Model]
-) -> tuple[Weights | None, dict[str, Weights]]:
-    """Return the base and the experts with the tensors that are merged: those that all experts have."""
-    weights: dict[str, Weights] = {name: expert.weights for name, expert in experts.items()}
-    if base and document.vocabulary == "align":
-        weights = aligned(base.weights, weights, {name: each.folder for name, each in experts.items()}, base.folder)
-    else:
-        check_vocabularies(base.weights if base else None, weights)
-    names = _common(weights)
-    selected = {name: Selected(each, names) for name, each in weights.items()}
-    return _base(document, base.weights, selected, names) if base else None, dict(selected)
-
-
-def _base(document: Document, base: Weights, experts: Mapping[str, Weights], names: list[str]) -> Weights:
-    infos = next(iter(experts.values())).tensors()
-    lacking = [name for name in names if name not in base.tensors()]
-    if not lacking:
-        return Selected(base, names)
-    if document.missing == "refuse":
-        raise UsageError(
-            f"the base lacks {lacking[0]} and {len(lacking) - 1} more tensors that the sources have: say"
-            " `missing: zero` to begin them at zero, or `missing: mean` at the sources' mean"
-        )
-    return Completed(base, experts, [infos[name] for name in names], document.missing)
-
-
-def _common(experts: Mapping[str, Weights]) -> list[str]:
-    """Return the names that are merged; buffers that some experts lack are of no use, weights that some lack are a
-    mistake.
+    What is learnt of sources by ranking them is kept in *cache*. Raises UsageError where the result would overwrite
+    something, or where a method refuses an option.
     """
-    first = next(iter(experts.values())).tensors()
-    everywhere = [name for name in first if all(name in each.tensors() for each in experts.values())]
-    for whose, each in experts.items():
-        for name, info in each.tensors().items():
-            if name not in everywhere and info.floating:
-                lacks = next(other for other, found in experts.items() if name not in found.tensors())
-                raise UsageError(f"{whose} has the tensor {name}, which {lacks} lacks: are both of one architecture?")
-    return everywhere
+    _check_device(device)
+    document = prepared.document
+    told = {name: result.about(document, recipe, prepared.inputs, device) for name, recipe in document.merges.items()}
+    remember = Thresholds(cache / "thresholds", _identity(prepared), prepared.inputs["sources"])
+    with result.staged(out) as place:
+        folders = {name: place / name if name else place for name in document.merges}
+        with ExitStack() as opened:
+            jobs = []
+            for name, recipe in document.merges.items():
+                metadata = {"recount": json.dumps(told[name])}
+                sink = SafetensorsSink(folders[name], prepared.infos, metadata, document.shard_size)
+                jobs.append(Job(recipe, _watched(opened.enter_context(sink), prepared.infos, watch), prepared.data))
+            try:
+                merge_weights(prepared.base, prepared.experts, jobs, device=device, threads=threads, remember=remember)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+        for name, recipe in document.merges.items():
+            vocabulary = prepared.base_model if document.vocabulary == "align" else None
+            result.complete(folders[name], _donor(prepared, recipe), vocabulary, prepared.infos, told[name])
+    remember.save()
+    return [out / name if name else out for name in document.merges]
 
 
-def _result(info: TensorInfo, dtype: str | None) -> TensorInfo:
-    return dataclasses.replace(info, dtype=dtype) if dtype and info.floating else info
+def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.zeros(1, device=device.removeprefix("torch:"))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+        raise UsageError(f"cannot compute on {device!r} ({why}): leave --device out for the CPU") from error
 
 
-def _about(document: Document, base: Model | None, experts: Mapping[str, Model]) -> dict[str, dict[str, object]]:
-    """Return what is written beside each result: the recipe in full, and what went in."""
-    inputs = {"base": base and base.digest, "sources": {name: expert.digest for name, expert in experts.items()}}
-    return {
-        name: {
-            "recipe": dataclasses.asdict(recipe),
-            "inputs": inputs,
-            "file": document.said,
-            "recount": version("recount"),
-        }
-        for name, recipe in document.merges.items()
-    }
+def _opened(document: Document) -> tuple[Model | None, dict[str, Model]]:
+    """Open the base and the sources, several at once: their digests take longest."""
+    named = [*([document.base] if document.base else []), *(source.model for source in document.sources)]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda model: open_model(model, document.folder), named))
+    models = found[len(found) - len(document.sources) :]
+    names = [source.name for source in document.sources]
+    return found[0] if document.base else None, dict(zip(names, models, strict=True))
 
 
-@contextmanager
-def _sinks(
-    folders: Mapping[str, Path], infos: list[TensorInfo], about: Mapping[str, object], shard_size: int | None
-) -> Iterator[dict[str, SafetensorsSink]]:
-    """Open a sink for each result; if something fails, nothing of any is left."""
-    with ExitStack() as opened:
-        yield {
-            name: opened.enter_context(
-                SafetensorsSink(folder, infos, {"recount": json.dumps(about[name], sort_keys=True)}, shard_size)
-            )
-            for name, folder in folders.items()
-        }
+def _check(document: Document, base: Model | None, models: Mapping[str, Model]) -> None:
+    agreement.check_architectures(base, models)
+    if any(not _one_head(recipe) for recipe in document.merges.values()):
+        agreement.check_labels(models)
+        agreement.check_heads({name: model.weights for name, model in models.items()})
 
 
-def _complete(folder: Path, source: Path, about: object, dtype: str | None) -> None:
-    """Put beside the weights what transformers needs to open them, and where they come from."""
-    for name in BESIDE:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
-    config = folder / "config.json"
-    if dtype and config.is_file():
-        said = {key: value for key, value in json.loads(config.read_text()).items() if key != "torch_dtype"}
-        config.write_text(json.dumps({**said, "dtype": dtype}, indent=2) + "\n")
-    (folder / RECIPE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+def _one_head(recipe: Recipe) -> bool:
+    return recipe.head == "best" or recipe.method == "best_source"
 
 
-def _joined(digests: list[str]) -> str:
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+def _donor(prepared: Prepared, recipe: Recipe) -> Model:
+    """Return the model whose config a result has: the one whose head it has, or the first."""
+    weights = {source.name: source.coefficient for source in prepared.document.sources}
+    name = min(weights, key=lambda name: (-weights[name], name)) if _one_head(recipe) else next(iter(weights))
+    return prepared.models[name]
+
+
+def _identity(prepared: Prepared) -> str:
+    """Return what task vectors depend on beside their expert: the base, and what is made up or put in its order."""
+    document, base = prepared.document, prepared.base_model
+    if base is None or (document.missing == "refuse" and document.vocabulary == "refuse"):
+        return base.digest if base else ""
+    models = [base, *prepared.models.values()]
+    tokenizers = [files.digest(file) for model in models if (file := model.folder / "tokenizer.json").is_file()]
+    return joined([document.missing, document.vocabulary, *sorted(model.digest for model in models), *tokenizers])
+
+
+class _Watched:
+    """A sink that tells of the bytes it is given."""
+
+    def __init__(self, sink: Sink, infos: list[TensorInfo], watch: Watch) -> None:
+        self._sink, self._watch = sink, watch
+        self._width = {info.name: info.nbytes // max(1, info.size) for info in infos}
+
+    def write(self, name: str, start: int, values: NDArray[Any]) -> None:
+        self._sink.write(name, start, values)
+        self._watch(len(values) * self._width[name])
+
+    def put(self, name: str, raw: NDArray[np.uint8]) -> None:
+        self._sink.put(name, raw)
+        self._watch(len(raw))
+
+    def close(self) -> None:
+        self._sink.close()
+
+
+def _watched(sink: Sink, infos: list[TensorInfo], watch: Watch | None) -> Sink:
+    return _Watched(sink, infos, watch) if watch else sink

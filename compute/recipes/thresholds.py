@@ -17,11 +17,12 @@ from compute.engine.files import read_json, write_atomically
 class Thresholds:
     """Thresholds of task vectors, one file a pair of base and expert in *folder*; see compute.merging.vectors.Remember.
 
-    *digests* names the content of each source by its name, *base* that of the base ("" without one).
+    *digests* names the content of each source by its name, *base* that of the base ("" without one). The name counts,
+    too: the masks of DARE follow from it.
     """
 
     def __init__(self, folder: Path, base: str, digests: Mapping[str, str]) -> None:
-        self._files = {name: folder / f"{_hash([base, digest])}.json" for name, digest in digests.items()}
+        self._files = {name: folder / f"{_hash([base, digest, name])}.json" for name, digest in digests.items()}
         self._known = {name: read_json(file) for name, file in self._files.items()}
         self._changed: set[str] = set()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from compute import plugins, study
 from compute.listing import PACKAGES
 from compute.locales import LOCALES
+from compute.merging.method import PACKAGE, MethodInfo, Option, method_info, method_options
 from compute.report.jinja import environment
 
 
@@ -19,6 +21,7 @@ def pages(root: Path) -> dict[str, str]:
     made = environment(root)
     return {
         "modules.md": made.get_template("modules.md.j2").render(modules=list(modules())),
+        "merge-methods.md": made.get_template("merge_methods.md.j2").render(methods=list(methods())),
         "plugins.md": made.get_template("plugins.md.j2").render(kinds=_kinds()),
         "locales.md": made.get_template("locales.md.j2").render(locales=list(LOCALES.values())),
         "profiles.md": made.get_template("profiles.md.j2").render(studies=_profiles()),
@@ -51,21 +54,93 @@ def _imports(source: str) -> set[str]:
     return {name.split(".")[1] for name in found}
 
 
+def methods() -> Iterator[dict[str, str]]:
+    """Describe every merge method by what it tells about itself."""
+    for name in plugins.names(PACKAGE):
+        info, options = method_info(name), method_options(name)
+        yield {
+            "name": name,
+            "title": info.title,
+            "scope": "model or tensor" if "trim_scope" in options else info.scope,
+            "base": "yes" if info.needs_base else "no",
+            "experts": _experts(info),
+            "beside": ", ".join(_NEEDS[need] for need in dict.fromkeys((*info.data, *info.extras))),
+            "neutral": ", ".join(f"`{option}: {value}`" for option, value in info.neutral.items()),
+            "paper": info.paper,
+            "paper_name": _place(info.paper),
+            "signature": _signature(name, options),
+            "text": markdown(inspect.getdoc(plugins.load(PACKAGE, name)) or ""),
+        }
+
+
+_NEEDS = {
+    "fisher": "Fisher information",
+    "grams": "Gram matrices of inputs",
+    "entropy": "a network and texts",
+    "lots": "lots, by the seed",
+}
+"""Words for what methods demand of data, or for each entry."""
+
+
+def _experts(info: MethodInfo) -> str:
+    least, most = info.sources
+    return f"{least}+" if most is None else f"{least} to {most}" if most > least else str(least)
+
+
+def _place(paper: str) -> str:
+    """Return a short name for an address: arXiv's number, or the host."""
+    host, _, rest = paper.partition("://")[2].partition("/")
+    return {"arxiv.org": rest.removeprefix("abs/"), "doi.org": "DOI"}.get(host, host)
+
+
+def _signature(name: str, options: dict[str, Option]) -> str:
+    """Write how a method is called, an option a line."""
+    lines = [f"    {option}: {_kind(known.type)} = {known.default!r}," for option, known in options.items()]
+    return f"{name}(vectors, coefficients" + (", *,\n" + "\n".join(lines) + "\n)" if lines else ")")
+
+
+def _kind(kind: Any) -> str:
+    """Write the type of an option: the choices, where there are some."""
+    return " | ".join(map(repr, get_args(kind))) if get_origin(kind) is Literal else str(kind.__name__)
+
+
+def markdown(text: str) -> str:
+    """Return a docstring as Markdown: addresses are links, and nothing is taken for HTML."""
+    parts = re.split(r"(``.*?``|`[^`]*`)", text, flags=re.DOTALL)
+    return "".join(part if number % 2 else _linked(part) for number, part in enumerate(parts))
+
+
+def _linked(text: str) -> str:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"https?://[^\s()]*[^\s().,;:]", lambda found: f"<{found[0]}>", escaped)
+
+
 def _kinds() -> list[dict[str, Any]]:
     return [
         {"kind": kind, "package": package, "plugins": [_plugin(package, name) for name in plugins.names(package)]}
         for kind, package in PACKAGES.items()
+        if package != PACKAGE
     ]
+
+
+class _Plain(str):
+    """An annotation that is written as it stands in the source."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _plugin(package: str, name: str) -> dict[str, Any]:
     function = plugins.load(package, name)
-    info = getattr(function, "info", None)
+    signature = inspect.signature(function)
+    parameters = [each.replace(annotation=_Plain(each.annotation)) for each in signature.parameters.values()]
+    written = signature.replace(parameters=parameters, return_annotation=_Plain(signature.return_annotation))
     return {
         "name": name,
-        "signature": f"{name}{inspect.signature(function)}",
-        "text": inspect.getdoc(function) or "",
-        "paper": getattr(info, "paper", ""),
+        "signature": f"{name}{written}",
+        "text": markdown(inspect.getdoc(function) or ""),
         "path": f"{package.replace('.', '/')}/{name}.py",
     }
 

@@ -38,9 +38,16 @@ class SafetensorsSink:
     """
 
     def __init__(
-        self, folder: Path, infos: Iterable[TensorInfo], metadata: Mapping[str, str], shard_size: int | None = None
+        self,
+        folder: Path,
+        infos: Iterable[TensorInfo],
+        metadata: Mapping[str, str],
+        shard_size: int | None = None,
+        *,
+        durable: bool = False,
     ) -> None:
         self.folder = folder
+        self.durable = durable
         self._infos = by_name(infos)
         self._progress = Progress(self._infos)
         self._bytes = sum(info.nbytes for info in self._infos.values())
@@ -83,7 +90,7 @@ class SafetensorsSink:
         self._progress.add(name, info.size)
 
     def close(self) -> None:
-        """Have everything on the disk, then give the files their names, an index last.
+        """Give the files their names, an index last; if *durable*, once everything is on the disk.
 
         Raises ValueError where entries are missing; the result then does not exist.
         """
@@ -143,14 +150,12 @@ class SafetensorsSink:
     def _finish(self) -> None:
         if len(self._final) > 1:
             self._write_index()
-        for descriptor in self._descriptors.values():
-            os.fsync(descriptor)
+        if self.durable:
+            for descriptor in self._descriptors.values():
+                os.fsync(descriptor)
         self._rename()
-        folder = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if self.durable:
+            _sync_folder(self.folder)
 
     def _rename(self) -> None:
         done: list[Path] = []
@@ -223,6 +228,14 @@ def _reserve(descriptor: int, size: int) -> None:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                 raise
     os.ftruncate(descriptor, size)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: memoryview, offset: int) -> None:

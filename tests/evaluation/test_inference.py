@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaForSequenceClassification
 
-from compute.evaluation.inference import encode, logits, predict
+from compute.evaluation.inference import PADDING, Encoded, Ready, _cuts, encode, logits, reading
 
 WORDS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *(f"w{number}" for number in range(40))]
 
@@ -34,8 +33,7 @@ class Tiny:
         )
         return str(words.to_str())
 
-    @cached_property
-    def _network(self) -> PreTrainedModel:
+    def network(self) -> PreTrainedModel:
         torch.set_num_threads(1)
         torch.manual_seed(0)
         config = XLMRobertaConfig(
@@ -52,26 +50,29 @@ class Tiny:
         )
         return XLMRobertaForSequenceClassification(config).eval()
 
-    def network(self) -> PreTrainedModel:
-        return self._network
-
 
 MODEL = Tiny()
+NETWORK = MODEL.network()
+READY = Ready(MODEL)
 texts = st.lists(st.lists(st.sampled_from(WORDS[5:]), max_size=15).map(" ".join), max_size=20)
+
+
+def read(texts: list[str], max_length: int = MODEL.max_length) -> Encoded:
+    return encode(MODEL.tokenizer, texts, max_length)
 
 
 def alone(text: str) -> np.ndarray:
     """The logits of one text, by transformers, without batches and without padding."""
-    ids = torch.tensor(encode(MODEL.tokenizer, [text], MODEL.max_length))
+    ids = torch.tensor(read([text]).tokens[None])
     with torch.inference_mode():
-        found: np.ndarray = MODEL.network()(input_ids=ids).logits.numpy()[0]
+        found: np.ndarray = NETWORK(input_ids=ids).logits.numpy()[0]
     return found
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(texts, st.integers(1, 9))
 def test_a_text_gets_the_same_logits_whatever_it_is_batched_with(texts: list[str], batch_size: int) -> None:
-    found = logits(MODEL, texts, batch_size=batch_size)
+    found = READY.logits(read(texts), batch_size=batch_size)
 
     assert found.shape == (len(texts), 4)
     assert found.dtype == np.float32
@@ -79,14 +80,60 @@ def test_a_text_gets_the_same_logits_whatever_it_is_batched_with(texts: list[str
         np.testing.assert_allclose(row, alone(text), atol=2e-5)
 
 
+@settings(deadline=None, max_examples=25)
+@given(texts.filter(len))
+def test_the_rows_of_the_words_that_occur_give_the_very_bits_of_all_rows(texts: list[str]) -> None:
+    order, ranked = read(texts).sorted()
+    found = READY.logits(read(texts))[order]
+    for start, stop in _cuts(ranked.lengths.tolist(), 64):
+        rows = [torch.tensor(row) for row in ranked.rows()[start:stop]]
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=1)
+        with torch.inference_mode():
+            whole = NETWORK(input_ids=ids, attention_mask=(ids != 1).long()).logits.numpy()
+        assert (found[start:stop] == whole).all()
+
+
+@given(st.lists(st.integers(1, 60)).map(sorted), st.integers(1, 9))
+def test_batches_hold_every_text_once_are_not_too_large_and_little_of_them_is_padding(
+    lengths: list[int], size: int
+) -> None:
+    cuts = list(_cuts(lengths, size))
+
+    assert [place for start, stop in cuts for place in range(start, stop)] == list(range(len(lengths)))
+    for start, stop in cuts:
+        assert 0 < stop - start <= size
+        assert lengths[stop - 1] * (stop - start) - sum(lengths[start:stop]) <= PADDING
+
+
+def test_only_the_rows_that_occur_are_taken_along_and_the_model_keeps_its_own() -> None:
+    ready = Ready(MODEL)
+    ready.logits(read(["w1 w2", "w30"]))
+
+    taken = ready._network.get_input_embeddings().weight
+    assert taken.shape[0] == 3 + 3, "the ids up to the highest special one, and the three that occur"
+    assert (ready._network.get_input_embeddings().weight[-1] == NETWORK.get_input_embeddings().weight[35]).all()
+    np.testing.assert_allclose(ready.logits(read(["w39"]))[0], alone("w39"), atol=2e-5)
+
+
+def test_bfloat16_gives_other_logits_close_by_and_leaves_the_model_as_it_was() -> None:
+    words = [f"w{number} w{number + 1}" for number in range(20)]
+    exact = READY.logits(read(words))
+
+    rounded = logits(MODEL, words, dtype="bfloat16")
+
+    assert rounded.dtype == np.float32
+    assert 0 < abs(rounded - exact).max() < 0.1 * abs(exact).max()
+    assert (READY.logits(read(words)) == exact).all()
+
+
 @settings(deadline=None, max_examples=20)
-@given(texts, st.randoms())
-def test_predictions_follow_the_order_of_the_texts(texts: list[str], random: object) -> None:
+@given(texts)
+def test_logits_follow_the_order_of_the_texts(texts: list[str]) -> None:
     order = np.random.default_rng(len(texts)).permutation(len(texts))
 
-    shuffled = predict(MODEL, [texts[index] for index in order])
+    shuffled = READY.logits(read([texts[index] for index in order]))
 
-    assert shuffled.tolist() == predict(MODEL, texts)[order].tolist()
+    np.testing.assert_allclose(shuffled, READY.logits(read(texts))[order], atol=2e-5)
 
 
 def test_different_texts_get_different_logits_so_that_the_order_is_tested() -> None:
@@ -96,33 +143,41 @@ def test_different_texts_get_different_logits_so_that_the_order_is_tested() -> N
     assert abs(found[1] - found[2]).max() > 0.1
 
 
-def test_token_ids_may_be_given_instead_of_texts() -> None:
-    texts = ["w1 w2", "w3"]
+def test_encoded_texts_lie_in_a_row() -> None:
+    encoded = read(["w1 w2", "w3"])
 
-    encoded = encode(MODEL.tokenizer, texts, MODEL.max_length)
-
-    assert encoded == [[0, 6, 7, 2], [0, 8, 2]]
-    assert (logits(MODEL, encoded) == logits(MODEL, texts)).all()
+    assert (encoded.tokens.tolist(), encoded.lengths.tolist()) == ([0, 6, 7, 2, 0, 8, 2], [4, 3])
+    assert [row.tolist() for row in encoded.rows()] == [[0, 6, 7, 2], [0, 8, 2]]
+    order, ranked = encoded.sorted()
+    assert (order.tolist(), ranked.tokens.tolist()) == ([1, 0], [0, 8, 2, 0, 6, 7, 2])
 
 
 def test_long_texts_are_cut_to_the_length_and_keep_their_end_token() -> None:
-    encoded = encode(MODEL.tokenizer, ["w1 " * 30, "w2"], 6)
+    encoded = read(["w1 " * 30, "w2"], 6)
 
-    assert [len(row) for row in encoded] == [6, 3]
-    assert encoded[0][-1] == 2
+    assert encoded.lengths.tolist() == [6, 3]
+    assert encoded.rows()[0][-1] == 2
 
 
-def test_a_tokenizer_that_pads_by_itself_does_not() -> None:
+def padding_by_itself() -> str:
     words = json.loads(MODEL.tokenizer)
     words["padding"] = {
         "strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None,
         "pad_id": 1, "pad_type_id": 0, "pad_token": "<pad>",
     }  # fmt: skip
+    return json.dumps(words)
 
-    assert encode(json.dumps(words), ["w1"], 12) == [[0, 6, 2]]
+
+def test_a_tokenizer_that_pads_by_itself_does_not() -> None:
+    assert encode(padding_by_itself(), ["w1"], 12).tokens.tolist() == [0, 6, 2]
 
 
-@pytest.mark.parametrize("nothing", [[], ()])
-def test_no_texts_give_no_predictions(nothing: list[str]) -> None:
-    assert logits(MODEL, nothing).shape == (0, 4)
-    assert predict(MODEL, nothing).shape == (0,)
+def test_tokenizers_read_alike_if_they_differ_in_what_encode_sets_alone() -> None:
+    assert reading(padding_by_itself(), 12) == reading(MODEL.tokenizer, 12)
+    assert reading(MODEL.tokenizer, 11) != reading(MODEL.tokenizer, 12)
+    assert reading(MODEL.tokenizer.replace('"w7"', '"v7"'), 12) != reading(MODEL.tokenizer, 12)
+
+
+def test_no_texts_give_no_logits() -> None:
+    assert logits(MODEL, []).shape == (0, 4)
+    assert read([]).rows() == []

@@ -16,7 +16,6 @@ from compute.cells import models
 from compute.errors import UsageError
 from compute.merging import presets
 from compute.merging.merginguriel import as_published, method_of
-from compute.merging.recipe import Recipe
 from compute.models import build, tokenizer
 from compute.models.checkpoint import from_tree, to_tree
 from compute.models.recipes import Architecture
@@ -218,12 +217,12 @@ def test_every_method_of_a_mode_stands_for_itself() -> None:
 def test_the_preset_is_one_of_a_whole_merge() -> None:
     assert presets.WHOLE["merginguriel"](NAMES, SHARES, "ties") == as_published(NAMES, SHARES, "ties")
     with pytest.raises(UsageError, match="preset merginguriel takes one of the sources for the base"):
-        presets.applied("merginguriel", Recipe("ties", (0.5, 0.5)))
+        presets.options("merginguriel", "ties")
 
 
 def test_a_misspelt_preset_finds_it() -> None:
     with pytest.raises(UsageError, match="did you mean merginguriel"):
-        presets.applied("merginguri", Recipe("ties", (0.5, 0.5)))
+        presets.options("merginguri", "ties")
 
 
 @dataclass

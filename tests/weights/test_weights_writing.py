@@ -184,7 +184,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr(os, call, full)
     with (
         pytest.raises(RecountError, match=r"no room for the weights, which take 40 bytes \(No space left"),
-        SafetensorsSink(tmp_path, [INFO], {}) as sink,
+        SafetensorsSink(tmp_path, [INFO], {}, durable=True) as sink,
     ):
         sink.write("a", 0, np.zeros(10, np.float32))
     assert not list(tmp_path.iterdir())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from compute.cells import evaluation as measure
 from compute.cells import similarity as similarities
 from compute.cells.models import merged
 from compute.cells.similarity import Scope
@@ -43,8 +42,7 @@ class Design:
         """Measure one expert on one locale."""
         call = (source, target, split)
         if call not in self._measured:
-            expert, corpus = self.zoo.experts[source], self.zoo.corpora[target]
-            self._measured[call] = measure.evaluation(expert, corpus, target, split)
+            self._measured[call] = self.zoo.evaluation(self.zoo.experts[source], target, split)
         return self._measured[call]
 
     def rivals(self, target: str) -> dict[str, Cell]:
@@ -86,7 +84,7 @@ class Design:
             self.config.seed,
             draw,
         )
-        return measure.evaluation(model, self.zoo.corpora[target], target, "test")
+        return self.zoo.evaluation(model, target, "test")
 
     def dare(self, rule: str, target: str, method: str) -> list[Cell]:
         """Repeat a merge under DARE with other masks."""
