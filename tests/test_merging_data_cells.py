@@ -54,6 +54,10 @@ class Handle:
     def load(self) -> Any:
         return self.values.of(self.cell)
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.cell.key,)
+
 
 @dataclass(frozen=True)
 class Zoo:
@@ -83,7 +87,8 @@ def zoo() -> Zoo:
     architecture = Architecture(hidden=16, layers=2, heads=2, vocabulary=400, max_length=24)
     base = models.base(corpora, tokenizer, architecture, Pretraining(steps=5, batch=16, learning_rate=0.003), 0)
     finetuning = Finetuning(epochs=2, batch=16, learning_rate=0.01)
-    experts = {locale: models.expert(base, corpora[locale], finetuning, locale, 0) for locale in SOURCES}
+    packed = {locale: models.expert(base, corpora[locale], finetuning, locale, 0) for locale in SOURCES}
+    experts = {locale: models.unpacked(base, expert) for locale, expert in packed.items()}
     return Zoo(corpora, base, experts)
 
 
@@ -248,3 +253,31 @@ def test_all_that_the_cells_use_can_be_followed(zoo: Zoo) -> None:
             assert found - always == {method}, cell.name
     for kind in ("fisher", "grams"):
         assert all(code.widened(cell) == [] for cell in statistics(zoo, kind).values())
+
+
+def test_an_expert_is_kept_as_what_differs_from_its_base(values: Values, zoo: Zoo) -> None:
+    """Fine-tuning without weight decay leaves the tokens that a locale lacks alone: their rows are not stored."""
+    (packed,) = (cell for cell in zoo.experts["de-DE"].arguments.values() if cell.function.name.endswith("expert"))
+    kept, whole = values.of(packed)["tensors"], values.of(zoo.experts["de-DE"])["tensors"]
+    table = next(name for name in whole if name.endswith("word_embeddings.weight"))
+    moved = (whole[table] != values.of(zoo.base)["tensors"][table]).any(dim=1)
+    assert table not in kept
+    assert kept[f"{table}#rows"].tolist() == moved.nonzero().flatten().tolist()
+    assert 0 < int(moved.sum()) < len(moved)
+
+
+def test_what_a_process_found_by_ranking_serves_the_next_merge_and_changes_nothing(values: Values, zoo: Zoo) -> None:
+    def ties(sources: list[str], density: float = 0.3) -> Any:
+        cell = models.merged(zoo.base, zoo.experts, sources, [1.0] * len(sources), "ties", {"density": density}, 0.0, 0)
+        return values.anew(cell)["tensors"]
+
+    models._Known._found.clear()
+    first = ties(SOURCES)
+    found = dict(models._Known._found)
+    again, other = ties(SOURCES), ties(SOURCES, density=0.5)
+    assert found
+    assert len(models._Known._found) == 2 * len(found), "another density is ranked anew"
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+    models._Known._found.clear()
+    assert all(torch.equal(first[name], tensor) for name, tensor in ties(SOURCES).items())

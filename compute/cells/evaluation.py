@@ -55,17 +55,11 @@ def _ready(model: Handle, dtype: Dtype) -> Ready:
     from compute.models.checkpoint import from_tree
     from compute.models.device import device
 
-    this = (*_identity(model), dtype, device())
+    this = (*model.identity, dtype, device())
     if this not in _LAST:
         _LAST.clear()
         _LAST[this] = Ready(from_tree(model.load()), device=device(), dtype=dtype)
     return _LAST[this]
-
-
-def _identity(model: Handle) -> tuple[str, ...]:
-    """Tell a model from all others: by its key, and the traces of the results that it is, or is made of."""
-    stored = (model.cell,) if model.cell.function.store else model.cell.stored_inputs
-    return (model.cell.key, *(model.inputs.traces[item.key] for item in stored))
 
 
 def _read(ready: Ready, encoded: Encoded) -> inference.Encoded:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from compute.engine.cell import cell
 
@@ -52,15 +52,24 @@ def base(
 
 @cell(label="{locale}", libraries=("torch", "transformers"))
 def expert(base: Tree, corpus: DataFrame, finetuning: Finetuning, locale: str, seed: int) -> Tree:
-    """Fine-tune the base on the intents of one locale."""
+    """Fine-tune the base on the intents of one locale; kept is what differs from the base, see `unpacked`."""
     from compute.models.checkpoint import from_tree, to_tree
     from compute.models.device import device
     from compute.models.train import finetune
+    from compute.weights.compact import pack
 
     rows = _train(corpus)
     start = from_tree(base)
     trained = finetune(start, rows["utt"].tolist(), rows["intent"].tolist(), finetuning, seed=seed, device=device())
-    return to_tree(trained)
+    return {**to_tree(trained), "tensors": pack(base["tensors"], trained.tensors)}
+
+
+@cell(label="{expert}", store=False, libraries=("torch",))
+def unpacked(base: Tree, expert: Tree) -> Tree:
+    """Give an expert its whole weights back, bit for bit: of an embedding table the store has the rows that moved."""
+    from compute.weights.compact import unpack
+
+    return {**expert, "tensors": unpack(base["tensors"], expert["tensors"])}
 
 
 @cell(label="{name}", store=False, libraries=("transformers",))
@@ -97,12 +106,12 @@ def with_head_of(base: Tree, expert: Tree) -> Tree:
 @cell(
     label="{method}/p={drop_rate}/{sources}/{draw}",
     store=False,
-    lazy=("experts",),
+    lazy=("base", "experts"),
     plugins={"method": "compute.merging.methods"},
     libraries=("torch", "numpy", "numba"),
 )
 def merged(
-    base: Tree,
+    base: Handle,
     experts: Mapping[str, Handle],
     sources: Sequence[str],
     coefficients: Sequence[float],
@@ -120,12 +129,14 @@ def merged(
     from compute.models.device import device
     from compute.models.heads import check_same_head
 
+    start: Tree = base.load()
     chosen: dict[str, Tree] = {locale: experts[locale].load() for locale in sources}
-    check_same_head(from_tree(base), {locale: from_tree(tree) for locale, tree in chosen.items()})
+    check_same_head(from_tree(start), {locale: from_tree(tree) for locale, tree in chosen.items()})
     tensors = {locale: tree["tensors"] for locale, tree in chosen.items()}
     dare = Dare(drop_rate, seed) if drop_rate else None
     recipe = Recipe(method, tuple(coefficients), dict(options), dare=dare, seed=seed)
-    return {**base, "tensors": merge(base["tensors"], tensors, recipe, device=device())}
+    known = _Known({locale: (*base.identity, *experts[locale].identity) for locale in sources})
+    return {**start, "tensors": merge(start["tensors"], tensors, recipe, device=device(), remember=known)}
 
 
 @cell(
@@ -153,6 +164,27 @@ def merged_as_published(
     check_same_head(from_tree(chosen[base]), {locale: from_tree(chosen[locale]) for locale in others})
     tensors = {locale: chosen[locale]["tensors"] for locale in others}
     return {**chosen[base], "tensors": merge(chosen[base]["tensors"], tensors, recipe, device=device())}
+
+
+class _Known:
+    """What merges in this process found by ranking whole experts: each is ranked once on one base.
+
+    *identities* tell bases and experts apart by source. See compute.merging.vectors.Remember.
+    """
+
+    _found: ClassVar[dict[tuple[object, ...], Any]] = {}
+
+    def __init__(self, identities: Mapping[str, tuple[str, ...]]) -> None:
+        self._identities = identities
+
+    def __call__(self, sources: Sequence[str], what: object, work: Callable[[], Any]) -> Any:
+        """Return what is known of all *sources* under the description *what*, or do the *work*."""
+        import numpy as np
+
+        keys = [(self._identities[source], source, repr(what)) for source in sources]
+        if not all(key in self._found for key in keys):
+            self._found.update(zip(keys, work(), strict=True))
+        return np.array([self._found[key] for key in keys])
 
 
 def _train(corpus: DataFrame) -> DataFrame:

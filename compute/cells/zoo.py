@@ -40,9 +40,10 @@ def zoo(source: Source, locales: Sequence[str], recipe: Made | Hub, *, seed: int
         return _from_hub(corpora, recipe)
     tokenizer = models.tokenizer(corpora, recipe.architecture.vocabulary)
     base = models.base(corpora, tokenizer, recipe.architecture, recipe.pretraining, seed)
-    experts = {
+    packed = {
         locale: models.expert(base, corpus, recipe.finetuning, locale, seed) for locale, corpus in corpora.items()
     }
+    experts = {locale: models.unpacked(base, expert) for locale, expert in packed.items()}
     return Zoo(corpora, {"tokenizer": tokenizer, "max_length": recipe.architecture.max_length}, base, experts)
 
 

@@ -55,6 +55,12 @@ class Handle:
         """Read the input's result, or compute it if it is not kept."""
         return self.inputs.load(self.cell)
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Tell the input's result from all others: its key, and the traces of what it is, or is made of."""
+        stored = (self.cell,) if self.cell.function.store else self.cell.stored_inputs
+        return (self.cell.key, *(self.inputs.traces[item.key] for item in stored))
+
 
 def run(task: Task, check: Callable[[], None] = lambda: None) -> Record | Failure:
     """Compute a cell and commit its result, or say how it failed: its own errors are never raised.

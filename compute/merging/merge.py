@@ -40,10 +40,12 @@ def merge(
     *,
     data: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    remember: Remember = forget,
 ) -> dict[str, Any]:
     """Merge *experts* (name to state dict of torch tensors) on *base* by *recipe*; return a state dict like the base's.
 
-    What is in *data* by expert and entry, such as Fisher information, comes as state dicts too.
+    What is in *data* by expert and entry, such as Fisher information, comes as state dicts too. *remember* keeps
+    thresholds from one merge to the next.
     """
     whole = InMemory(base)
     sink = MemorySink(whole.tensors().values())
@@ -51,7 +53,7 @@ def merge(
     if "fisher" in given:
         given["fisher"] = {name: InMemory(each) for name, each in given["fisher"].items()}
     merge_weights(whole, {name: InMemory(expert) for name, expert in experts.items()}, [Job(recipe, sink, given)],
-                  device=device, threads=1)  # fmt: skip
+                  device=device, threads=1, remember=remember)  # fmt: skip
     return sink.torch()
 
 

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 from compute.errors import UsageError
 from compute.merging.dare import Dare
 from compute.merging.method import MethodInfo, bind_options, load_method, method_info
-from compute.merging.methods.average import average
 from compute.merging.methods.best_source import best_source
 from compute.merging.methods.keep_base import keep_base
 from compute.merging.methods.seen_rows import seen_rows
@@ -67,8 +66,8 @@ class Part(NamedTuple):
         return info
 
 
-_EMBEDDINGS = {"merge": average, "base": keep_base, "seen": seen_rows}
-"""Imported, not looked up by name: so that whoever traces code can follow."""
+_POLICIES: Mapping[str | None, Callable[..., Any]] = {"base": keep_base, "seen": seen_rows, "best": best_source}
+"""What merges the tensors under a policy. Imported, not looked up by name: so that whoever traces code can follow."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +109,16 @@ class Recipe:
     def parts(self, tensors: list[TensorInfo]) -> list[Part]:
         """Divide *tensors* into those that one method merges together."""
         own = Part(load_method(self.method), bind_options(self.method, self.options), [])
-        parts = {None: own, "embeddings": Part(_EMBEDDINGS[self.embeddings], {}, []), "head": Part(best_source, {}, [])}
+        parts = {name: Part(method, {}, []) for name, method in _POLICIES.items()} | {None: own}
         for tensor in tensors:
-            parts[self._role(tensor.name)].tensors.append(tensor)
+            parts[self._policy(tensor.name)].tensors.append(tensor)
         return [part for part in parts.values() if part.tensors]
 
-    def _role(self, tensor: str) -> str | None:
-        """Say what is special about a tensor, as far as the recipe treats it in a way of its own."""
+    def _policy(self, tensor: str) -> str | None:
+        """Return the policy that treats a tensor, if the recipe treats it in a way of its own."""
         if self.embeddings != "merge" and EMBEDDINGS.search(tensor):
-            return "embeddings"
-        return "head" if self.head != "merge" and HEAD.search(tensor) else None
+            return self.embeddings
+        return self.head if self.head != "merge" and HEAD.search(tensor) else None
 
     def is_relative(self, info: MethodInfo) -> bool:
         """Whether a method sees task vectors rather than weights."""
