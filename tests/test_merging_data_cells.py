@@ -281,3 +281,19 @@ def test_what_a_process_found_by_ranking_serves_the_next_merge_and_changes_nothi
     assert any(not torch.equal(first[name], other[name]) for name in first)
     models._Known._found.clear()
     assert all(torch.equal(first[name], tensor) for name, tensor in ties(SOURCES).items())
+
+
+def test_a_refitted_head_knows_the_sources_better_than_one_of_noise(values: Values, zoo: Zoo) -> None:
+    plain = models.merged(zoo.base, zoo.experts, SOURCES, SHARES, "average", {}, 0.0, 0)
+    cell = merging_data.refitted(plain, zoo.corpora, SOURCES)
+    before, after = values.of(plain), values.of(cell)
+    last = ("classifier.out_proj.weight", "classifier.out_proj.bias")
+    assert {
+        name for name, tensor in after["tensors"].items() if not torch.equal(tensor, before["tensors"][name])
+    } == set(last)
+    rows = values.of(zoo.corpora["de-DE"]).query("partition == 'train'")
+    noise = {
+        **before,
+        "tensors": {**before["tensors"], **{name: torch.randn_like(before["tensors"][name]) for name in last}},
+    }
+    assert merging_data._accuracy(after, rows) > merging_data._accuracy(noise, rows) + 0.1

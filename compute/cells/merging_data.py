@@ -210,6 +210,25 @@ def merged_as_searched(
     return _merged(base, _chosen(base, experts, sources), recipe, {})
 
 
+@cell(label="{model}/refitted", store=False, lazy=("corpora",), libraries=("torch", "transformers"))
+def refitted(model: Tree, corpora: Mapping[str, Handle], sources: Sequence[str], ridge: float = 0.1) -> Tree:
+    """Give a merged model a last layer that fits its body, in closed form, on the training utterances of *sources*.
+
+    The head policy for experts whose heads began differently, which no average makes sense of: see
+    compute.models.ridge_head. The target's utterances play no part unless it is among the sources.
+    """
+    import pandas as pd
+
+    from compute.models.checkpoint import from_tree
+    from compute.models.device import device
+    from compute.models.ridge_head import ridge_head
+
+    loaded = pd.concat([corpora[source].load() for source in sources], ignore_index=True)
+    rows = loaded[loaded["partition"] == "train"]
+    head = ridge_head(from_tree(model), rows["utt"].tolist(), rows["intent"].tolist(), ridge=ridge, device=device())
+    return {**model, "tensors": {**model["tensors"], **head}}
+
+
 def _chosen(base: Tree, experts: Mapping[str, Handle], sources: Sequence[str]) -> dict[str, Any]:
     """Load the experts of *sources*, whose heads must have begun alike, and return their tensors."""
     from compute.models.checkpoint import from_tree
