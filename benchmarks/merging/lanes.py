@@ -42,12 +42,17 @@ MERGES = {
         Merge("several", "Average, TIES and DARE-TIES from one reading", {}),
     )
 }
-PLAIN_DARE = {"method": "ties", "preset": "mergekit", "options": {"density": 1.0, "divide": "none"}}
+PLAIN_DARE = {
+    "method": "ties",
+    "preset": "mergekit",
+    "options": {"density": 1.0, "divide": "none"},
+    "dare": {"drop_rate": 0.9, "seed": 0, "rescale": "density"},
+}
 """DARE-TIES with 1/(1 − p) instead of mergekit's norm of every tensor, which has to be known first."""
 SEVERAL = {
     "average": {"method": "average"},
     "ties": {"method": "ties", "preset": "mergekit", "options": {"density": 0.2}},
-    "dare_ties": {**PLAIN_DARE, "dare": {"drop_rate": 0.9, "seed": 0}},
+    "dare_ties": PLAIN_DARE,
 }
 
 
@@ -124,7 +129,8 @@ def _recount(merge: Merge, place: Place, document: Path) -> list[Lane]:
     if merge.name == "ties":
         found.append(_ours(place, document, "known", "thresholds known"))
     if merge.name == "dare_ties":
-        own = place.file("own-dare", _own_document(place, **PLAIN_DARE, dare={"drop_rate": 0.9, "seed": 0}))
+        own = place.file("own-dare", _own_document(place, **PLAIN_DARE))
+        found.append(_ours(place, document, "known", "norms known"))
         found.append(_ours(place, own, "", "files known, by 1/(1 − p)"))
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from compute.engine.cell import cell
 
@@ -103,8 +104,33 @@ def with_head_of(base: Tree, expert: Tree) -> Tree:
     return {**expert, "tensors": {**body, **zeros}}
 
 
+@dataclass(frozen=True)
+class Policies:
+    """What a merge does beside its method: the fields of that name of compute.merging.recipe.Recipe.
+
+    *lines* are the factors of the first and the last layer, as compute.merging.recipe.Lines takes them.
+    """
+
+    embeddings: Literal["merge", "base", "seen"] = "merge"
+    head: Literal["merge", "best"] = "merge"
+    lines: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        """Say in a cell's name what is not as usual: nothing by default."""
+        parts = {
+            f"+embeddings={self.embeddings}": self.embeddings != "merge",
+            f"+head={self.head}": self.head != "merge",
+            "+lines": self.lines is not None,
+        }
+        return "".join(text for text, unusual in parts.items() if unusual)
+
+
+AS_ALL_ELSE = Policies()
+"""Embeddings and head are merged as all else, and no layer is scaled."""
+
+
 @cell(
-    label="{method}/p={drop_rate}/{sources}/{draw}",
+    label="{method}{policies}/p={drop_rate}/{sources}/{draw}",
     store=False,
     lazy=("base", "experts"),
     plugins={"method": "compute.merging.methods"},
@@ -120,11 +146,12 @@ def merged(
     drop_rate: float,
     seed: int,
     draw: int = 0,
+    policies: Policies = AS_ALL_ELSE,
 ) -> Tree:
     """Merge the chosen experts on the base; only those are loaded. *draw* tells DARE's replicates apart."""
     from compute.merging.dare import Dare
     from compute.merging.merge import merge
-    from compute.merging.recipe import Recipe
+    from compute.merging.recipe import Lines, Recipe
     from compute.models.checkpoint import from_tree
     from compute.models.device import device
     from compute.models.heads import check_same_head
@@ -134,7 +161,8 @@ def merged(
     check_same_head(from_tree(start), {locale: from_tree(tree) for locale, tree in chosen.items()})
     tensors = {locale: tree["tensors"] for locale, tree in chosen.items()}
     dare = Dare(drop_rate, seed) if drop_rate else None
-    recipe = Recipe(method, tuple(coefficients), dict(options), dare=dare, seed=seed)
+    lines = Lines(*policies.lines) if policies.lines else None
+    recipe = Recipe(method, tuple(coefficients), dict(options), dare, lines, policies.embeddings, policies.head, seed)
     known = _Known({locale: (*base.identity, *experts[locale].identity) for locale in sources})
     return {**start, "tensors": merge(start["tensors"], tensors, recipe, device=device(), remember=known)}
 
@@ -169,7 +197,7 @@ def merged_as_published(
 class _Known:
     """What merges in this process found by ranking whole experts: each is ranked once on one base.
 
-    *identities* tell bases and experts apart by source. See compute.merging.vectors.Remember.
+    *identities* tell bases and experts apart by source. See compute.merging.stream.Remember.
     """
 
     _found: ClassVar[dict[tuple[object, ...], Any]] = {}

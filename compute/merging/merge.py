@@ -18,8 +18,8 @@ from compute.merging.fit import check_fits
 from compute.merging.grid import Place
 from compute.merging.method import MethodInfo
 from compute.merging.recipe import Part, Recipe
-from compute.merging.stream import Sources, Stream, Workers
-from compute.merging.vectors import Remember, TaskVectors, forget
+from compute.merging.stream import Remember, Sources, Stream, Workers, forget
+from compute.merging.vectors import TaskVectors
 from compute.weights.memory import InMemory, MemorySink
 from compute.weights.weights import Sink, TensorInfo, Weights
 
@@ -150,7 +150,7 @@ class _Run:
     def _look(self, part: Part, tensors: list[TensorInfo]) -> None:
         stream = self._stream(part)
         for tensor in tensors:
-            stream.prepare(tensor, self.precision)
+            stream.prepare(tensor, self.precision, self._remember)
         vectors = TaskVectors(stream, tensors, precision=self.precision, data=self._needed(part.info, stream.names),
                               remember=self._remember)  # fmt: skip
         merged = part.method(vectors, vectors.bring(self.recipe.coefficients), **part.options)

@@ -21,6 +21,14 @@ from compute.weights.weights import TensorInfo, Weights
 T = TypeVar("T")
 Floats = NDArray[Any]
 
+Remember = Callable[[Sequence[str], object, Callable[[], Floats]], Floats]
+"""Gives what was worked out for the named sources [N] under a description, or works it out and remembers it."""
+
+
+def forget(sources: Sequence[str], what: object, work: Callable[[], Floats]) -> Floats:
+    """Work it out anew: remember nothing."""
+    return work()
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -118,7 +126,7 @@ class Stream:
         self.sources.check_finite(experts, place)
         return self.workers.backend.bring(experts).reshape((len(experts), place.rows, place.tensor.columns))
 
-    def prepare(self, tensor: TensorInfo, precision: Any) -> None:
+    def prepare(self, tensor: TensorInfo, precision: Any, remember: Remember) -> None:
         """Learn what DARE must know of a whole *tensor* before its first chunk; not from within a worker."""
         if self._dare is None or self._dare.rescale != "norm":
             return
@@ -128,8 +136,10 @@ class Stream:
             base = self.sources.read_base(place, precision) if self.relative else None
             return dare.magnitudes(self._raw(self.sources.read(place, precision), base, place), place, self.names)
 
-        before, after = self._total(sums, self.places([tensor]))
-        self._factors[tensor.name] = norm_factors(before, after)
+        what = ["norm", tensor.name, str(np.dtype(precision)), self.description]
+        self._factors[tensor.name] = remember(
+            self.names, what, lambda: norm_factors(*self._total(sums, self.places([tensor])))
+        )
 
     def sum(
         self,

@@ -11,16 +11,8 @@ from numpy.typing import NDArray
 from compute.merging.arrays import Array, namespace
 from compute.merging.grid import Place
 from compute.merging.method import Extra, Over
-from compute.merging.stream import Stream
+from compute.merging.stream import Remember, Stream, forget
 from compute.weights.weights import TensorInfo
-
-Remember = Callable[[Sequence[str], object, Callable[[], NDArray[Any]]], NDArray[Any]]
-"""Gives what was worked out for the named sources [N, …] under a description, or works it out and remembers it."""
-
-
-def forget(sources: Sequence[str], what: object, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-    """Work it out anew: remember nothing."""
-    return work()
 
 
 class TaskVectors:

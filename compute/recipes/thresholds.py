@@ -15,7 +15,7 @@ from compute.engine.files import read_json, write_atomically
 
 
 class Thresholds:
-    """Thresholds of task vectors, one file a pair of base and expert in *folder*; see compute.merging.vectors.Remember.
+    """Thresholds of task vectors, one file a pair of base and expert in *folder*; see compute.merging.stream.Remember.
 
     *digests* names the content of each source by its name, *base* that of the base ("" without one). The name counts,
     too: the masks of DARE follow from it.
