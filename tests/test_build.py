@@ -35,7 +35,7 @@ def test_a_build_writes_the_page_with_all_its_parts(built: Project) -> None:
     page = (built.root / "docs/studies" / STUDY / "index.md").read_text(encoding="utf-8")
     assert page.count('<figure class="rc-table"') >= 10
     assert page.count('<figure class="rc-figure"') >= 3
-    assert page.count('class="rc-claim ') == 8
+    assert page.count('class="rc-claim ') == 9
     assert "11.63" in page, "published numbers stand beside measured ones"
     assert "ar-SA, cy-GB, fi-FI" in page, "the document's sources come out exactly"
     assert (built.root / "docs/studies" / STUDY / "data/primary.csv").is_file()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compute.cells import data, evaluation, models
 from compute.engine.cell import Cell
@@ -12,6 +13,9 @@ from compute.errors import UsageError
 from compute.evaluation.sources import Source
 from compute.models.places import FolderModel, HubModel, Place, is_folder
 from compute.settings import Hub, Made
+
+if TYPE_CHECKING:
+    from compute.evaluation.inference import Dtype
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,13 @@ class Zoo:
     base: Cell
     experts: Mapping[str, Cell]
 
-    def logits(self, model: Cell, locale: str, split: str) -> Cell:
+    def logits(self, model: Cell, locale: str, split: str, dtype: Dtype = "float32") -> Cell:
         """Ask a model of this base about one split of one locale."""
-        return evaluation.logits(model, data.encoded(self.reading, self.corpora[locale], locale, split))
+        return evaluation.logits(model, data.encoded(self.reading, self.corpora[locale], locale, split), dtype)
 
-    def evaluation(self, model: Cell, locale: str, split: str) -> Cell:
+    def evaluation(self, model: Cell, locale: str, split: str, dtype: Dtype = "float32") -> Cell:
         """Measure a model of this base on one split of one locale."""
-        return evaluation.evaluation(self.logits(model, locale, split))
+        return evaluation.evaluation(self.logits(model, locale, split, dtype))
 
 
 def zoo(source: Source, locales: Sequence[str], recipe: Made | Hub, *, seed: int) -> Zoo:

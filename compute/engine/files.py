@@ -83,7 +83,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read an index, or begin anew where it is missing or damaged: it can always be worked out again."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -115,12 +116,15 @@ def bind_options(name: str, options: Mapping[str, object]) -> dict[str, object]:
     for option, value in options.items():
         if option not in known:
             raise unknown(f"option of {name}", option, known)
-        _check_type(f"{option} of {name}", value, known[option].type)
+        check_type(f"{option} of {name}", value, known[option].type)
     return {option: default for option, (_, default) in known.items()} | dict(options)
 
 
-def _check_type(what: str, value: object, expected: Any) -> None:
-    """Raise UsageError unless *value* is one of a Literal, or an instance of the *expected* class."""
+def check_type(what: str, value: object, expected: Any) -> None:
+    """Raise UsageError unless *value* is one of a Literal, or an instance of the *expected* class.
+
+    A number for a float is one that it can hold, and finite.
+    """
     if get_origin(expected) is Literal:
         if value not in get_args(expected):
             raise unknown(what, value, get_args(expected))
@@ -128,3 +132,13 @@ def _check_type(what: str, value: object, expected: Any) -> None:
     accepted = (int, float) if expected is float else expected
     if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
         raise UsageError(f"{what} must be of type {expected.__name__}, not {value!r}")
+    if expected is float and not _is_finite(value):
+        raise UsageError(f"{what} must be a finite number, not {value!r}")
+
+
+def _is_finite(number: Any) -> bool:
+    """Whether *number* is one that a float can hold."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False

@@ -46,8 +46,11 @@ def spherical_mean(gram: ArrayLike, coefficients: Any, iterations: int) -> Float
     Both means are weighted by *coefficients* [N] of any scale. The direction is the Karcher (Fréchet) mean of the unit
     vectors uᵢ, Karcher 1977, https://doi.org/10.1002/cpa.3160300502: from m = Σ wᵢ uᵢ / |Σ wᵢ uᵢ| it takes the steps
     m ← exp_m(Σ wᵢ log_m(uᵢ)), at most *iterations*. Every m is a sum of the uᵢ, so their cosines tell all. Where the
-    uᵢ cancel out, there is no such mean, and the plain weighted mean of the vectors is told.
+    uᵢ cancel out, there is no such mean, and the plain weighted mean of the vectors is told. Raises ValueError for
+    negative *iterations*.
     """
+    if iterations < 0:
+        raise ValueError(f"iterations is the largest number of steps, 0 or more, not {iterations}")
     lengths, cosines = lengths_and_cosines(gram)
     parts = shares(coefficients)
     directed = parts * (lengths > 0)

@@ -170,7 +170,14 @@ class Stream:
 
     def _of(self, name: str, place: Place, precision: Any) -> Floats:
         by_source = self.sources.extras[name]
-        return _read({source: by_source[source] for source in self.names}, place, precision)
+        found = _read({source: by_source[source] for source in self.names}, place, precision)
+        for source, row in zip(self.names, found, strict=True):
+            if not ((row >= 0) & (row < np.inf)).all():
+                raise UsageError(
+                    f"the {name} information of expert {source} for {place.tensor.name} has negative, infinite or"
+                    " missing numbers: compute it anew"
+                )
+        return found
 
     def _lots(self, place: Place, precision: Any) -> Floats:
         from compute.merging.lots import lots, stream

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from compute.engine import files
 from compute.errors import UsageError
 from compute.recipes.models import Model
-from compute.weights.vocabulary import token_rows
+from compute.weights.vocabulary import token_rows, tokenizer_text
 from compute.weights.weights import TensorInfo, Weights
 
 ARCHITECTURE = ("model_type", "num_attention_heads", "num_key_value_heads", "hidden_act", "position_embedding_type")
@@ -83,7 +83,7 @@ def check_tokens(base: Model | None, experts: Mapping[str, Model]) -> None:
     first = next(iter(having.items()), None)
     for whose, path in having.items():
         if first and files.digest(path) != files.digest(first[1]):
-            rows = token_rows(first[1].read_text(encoding="utf-8"), path.read_text(encoding="utf-8"))
+            rows = token_rows(tokenizer_text(first[1].parent), tokenizer_text(path.parent), (first[0], whose))
             other = np.flatnonzero((rows >= 0) & (rows != np.arange(len(rows))))
             if len(other):
                 raise UsageError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from compute.errors import UsageError
 from compute.merging.method import method_info
 from compute.recipes.document import Document
-from compute.recipes.models import open_numbers
+from compute.recipes.models import Inputs, open_numbers
 from compute.weights.weights import Weights
 
 
@@ -50,7 +50,9 @@ def check_needs(document: Document) -> None:
         raise UsageError("data: what was measured on a model's own vocabulary does not fit `vocabulary: align`")
 
 
-def opened(document: Document, experts: Mapping[str, Weights]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+def opened(
+    document: Document, experts: Mapping[str, Weights], inputs: Inputs
+) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """Return what merges need from data, by kind and source, and the digests of its files.
 
     *experts* are the weights that are merged: Fisher information must have their names and shapes.
@@ -58,7 +60,7 @@ def opened(document: Document, experts: Mapping[str, Weights]) -> tuple[dict[str
     found: dict[str, Any] = {}
     digests: dict[str, dict[str, str]] = {}
     for kind, places in document.data.items():
-        numbers = {source: open_numbers(place, document.folder) for source, place in places.items()}
+        numbers = {source: open_numbers(place, document.folder, inputs) for source, place in places.items()}
         digests[kind] = {source: digest for source, (_, digest) in numbers.items()}
         if kind == "fisher":
             for source, (weights, _) in numbers.items():

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from compute import yaml_file
 from compute.errors import UsageError, unknown
 from compute.merging import presets
 from compute.merging.dare import Dare
+from compute.merging.method import check_type
 from compute.merging.recipe import Lines, Recipe
 from compute.recipes import mergekit
 
@@ -84,8 +85,8 @@ def read(path: Path) -> Document:
 def _document(said: Mapping[str, Any], found: Mapping[str, Any], folder: Path) -> Document:
     _check_keys("a recipe", said, (*WHOLE, *EACH))
     sources = _sources(said.get("sources"))
-    base = None if said.get("base") is None else str(said["base"])
-    if said.get("preset") in presets.WHOLE:
+    base = None if said.get("base") is None else _text("base", said["base"])
+    if _preset(said) in presets.WHOLE:
         base, sources, merges = _settled(said, sources)
     else:
         merges = _merges(said, sources)
@@ -98,20 +99,20 @@ def _document(said: Mapping[str, Any], found: Mapping[str, Any], folder: Path) -
         missing=_one_of("missing", said.get("missing", "refuse"), get_args(Missing)),
         vocabulary=_one_of("vocabulary", said.get("vocabulary", "refuse"), get_args(Vocabulary)),
         shard_size=size(said.get("shard_size")),
-        data=_data(said.get("data") or {}, [source.name for source in sources]),
+        data=_data(said.get("data"), [source.name for source in sources]),
         said=found,
     )
 
 
 def _merges(said: Mapping[str, Any], sources: tuple[Source, ...]) -> dict[str, Recipe]:
     coefficients = tuple(source.coefficient for source in sources)
-    variations = said.get("merges") or {"": {}}
+    variations = _mapping("merges", said.get("merges"))
     merges = {}
-    for name, variation in _mapping("merges", variations).items():
-        _check_name(name, variations)
-        _check_keys(f"merge {name}", _mapping(f"merges.{name}", variation), EACH)
-        merges[str(name)] = _recipe({**said, **variation}, coefficients)
-    return merges
+    for name, variation in variations.items():
+        own = _mapping(f"merges.{name}", variation)
+        _check_keys(f"merge {name}", own, EACH)
+        merges[_folder_name(name)] = _recipe({**said, **own}, coefficients)
+    return merges or {"": _recipe(said, coefficients)}
 
 
 def _settled(said: Mapping[str, Any], sources: tuple[Source, ...]) -> tuple[str, tuple[Source, ...], dict[str, Recipe]]:
@@ -130,11 +131,12 @@ def _settled(said: Mapping[str, Any], sources: tuple[Source, ...]) -> tuple[str,
 def _recipe(said: Mapping[str, Any], coefficients: tuple[float, ...]) -> Recipe:
     if "method" not in said:
         raise UsageError("no method: name one of `python -m compute list methods`")
-    method = str(said["method"])
-    options, dare = _mapping("options", said.get("options") or {}), said.get("dare")
-    if preset := said.get("preset"):
+    method = _text("method", said["method"])
+    options, dare = _mapping("options", said.get("options")), said.get("dare")
+    if preset := _preset(said):
         options = {**presets.options(preset, method), **options}
-        dare = dare and {**presets.options(preset, "dare"), **_mapping("dare", dare)}
+        if dare is not None:
+            dare = {**presets.options(preset, "dare"), **_mapping("dare", dare)}
     return Recipe(
         method,
         coefficients,
@@ -157,14 +159,15 @@ def _sources(said: Any) -> tuple[Source, ...]:
             raise UsageError(f"a source without a model: {item}")
     if len({"coefficient" in item for item in given}) > 1:
         raise UsageError("some sources have a coefficient and others not: give one to all, or to none for equal ones")
-    names = [str(item["name"]) if "name" in item else "" for item in given]
-    short = _short([str(item["model"]) for item in given])
+    models = [_text("model", item["model"]) for item in given]
+    names = [_text("name", item["name"]) if "name" in item else "" for item in given]
+    short = _short(models)
     names = [name or tail for name, tail in zip(names, short, strict=True)]
     if len(set(names)) < len(names):
         raise UsageError("the same source is named twice: add up its coefficients, or give it another `name`")
     return tuple(
-        Source(str(item["model"]), name, _number("coefficient", item.get("coefficient", 1 / len(given))))
-        for item, name in zip(given, names, strict=True)
+        Source(model, name, _number("coefficient", item.get("coefficient", 1 / len(given))))
+        for item, model, name in zip(given, models, names, strict=True)
     )
 
 
@@ -173,7 +176,7 @@ def _short(models: list[str]) -> list[str]:
     parts = [Path(model).parts for model in models]
     for count in range(1, max(map(len, parts)) + 1):
         tails = ["/".join(each[-count:]) for each in parts]
-        if len(set(tails)) == len(set(models)):
+        if len(set(tails)) == len(set(parts)):
             return tails
     return models
 
@@ -182,29 +185,42 @@ def _data(said: Any, sources: list[str]) -> dict[str, dict[str, str]]:
     found = {}
     for kind, places in _mapping("data", said).items():
         _one_of("data", kind, DATA)
-        for source in _mapping(f"data.{kind}", places):
+        given = {
+            str(source): _text(f"data.{kind}.{source}", place)
+            for source, place in _mapping(f"data.{kind}", places).items()
+        }
+        for source in given:
             if source not in sources:
                 raise unknown(f"source in data.{kind}", source, sources)
-        if lacking := [source for source in sources if source not in places]:
+        if lacking := [source for source in sources if source not in given]:
             raise UsageError(f"data.{kind} lacks the source {lacking[0]}: name a file or folder for each")
-        found[str(kind)] = {source: str(places[source]) for source in sources}
+        found[str(kind)] = {source: given[source] for source in sources}
     return found
 
 
 def with_shards(document: Document, said: str | None) -> Document:
     """Return *document* with another shard size, if one is *said*."""
-    return dataclasses.replace(document, shard_size=size(said)) if said else document
+    return dataclasses.replace(document, shard_size=size(said)) if said is not None else document
 
 
 def size(said: object) -> int | None:
     """Read a number of bytes such as 5GB or 500MB; None for None."""
-    if said is None or isinstance(said, int):
-        return said
+    if said is None:
+        return None
+    found = _bytes(str(said).strip().upper()) if isinstance(said, (int, str)) else 0
+    if found < 1:
+        raise UsageError(f"shard size {said!r}: expected a number of bytes such as 500MB or 5GB")
+    return found
+
+
+def _bytes(text: str) -> int:
+    """Return how many bytes *text* means, 0 if it means none."""
     units = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
-    text = str(said).strip().upper()
-    if text[-2:] in units and text[:-2].strip().replace(".", "", 1).isdigit():
-        return int(float(text[:-2]) * units[text[-2:]])
-    raise UsageError(f"shard size {said!r}: expected a number of bytes such as 500MB or 5GB")
+    number, unit = (text[:-2].strip(), units[text[-2:]]) if text[-2:] in units else (text, 1)
+    whole, _, part = number.partition(".")
+    if not (whole + part).isdecimal() or (part and unit == 1):
+        return 0
+    return int(float(number) * unit) if part else int(whole) * unit
 
 
 def _part(kind: type[Any], key: str, said: Any) -> Any:
@@ -212,6 +228,9 @@ def _part(kind: type[Any], key: str, said: Any) -> Any:
         return None
     known = {field.name: field for field in dataclasses.fields(kind)}
     _check_keys(key, _mapping(key, said), tuple(known))
+    types = get_type_hints(kind)
+    for name, value in said.items():
+        check_type(f"{name} of {key}", value, types[name])
     try:
         return kind(**said)
     except TypeError as error:
@@ -219,6 +238,9 @@ def _part(kind: type[Any], key: str, said: Any) -> Any:
 
 
 def _mapping(key: str, said: Any) -> Mapping[str, Any]:
+    """Return a mapping; an empty one where nothing is said."""
+    if said is None:
+        return {}
     if not isinstance(said, dict):
         raise UsageError(f"{key}: expected a mapping, found {said!r}")
     return said
@@ -227,7 +249,10 @@ def _mapping(key: str, said: Any) -> Mapping[str, Any]:
 def _number(key: str, said: Any) -> float:
     if isinstance(said, bool) or not isinstance(said, (int, float)):
         raise UsageError(f"{key}: expected a number, found {said!r}")
-    return float(said)
+    try:
+        return float(said)
+    except OverflowError as error:
+        raise UsageError(f"{key}: {error}") from error
 
 
 def _whole(key: str, said: Any) -> int:
@@ -236,11 +261,23 @@ def _whole(key: str, said: Any) -> int:
     return said
 
 
-def _check_name(name: Any, variations: Any) -> None:
-    """Refuse a name of a merge that is no name of a folder."""
-    text = str(name)
-    if variations != {"": {}} and (not text or text.startswith(".") or not set(text).isdisjoint("/\\\0")):
+def _text(key: str, said: Any) -> str:
+    """Return a text; a whole number, as a name or folder may be, counts as one."""
+    if isinstance(said, bool) or not isinstance(said, (str, int)) or said == "":
+        raise UsageError(f"{key}: expected a text, found {said!r}")
+    return str(said)
+
+
+def _preset(said: Mapping[str, Any]) -> str | None:
+    return None if said.get("preset") is None else _text("preset", said["preset"])
+
+
+def _folder_name(name: Any) -> str:
+    """Return the name of a merge; refuse what is no name of a folder."""
+    text = str(name) if isinstance(name, (str, int)) else ""
+    if not text.isprintable() or text.startswith(".") or not text.strip() or not set(text).isdisjoint("/\\"):
         raise UsageError(f"merges: {name!r} is to be the name of a folder")
+    return text
 
 
 def _one_of(key: str, said: Any, known: tuple[Any, ...]) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compute.errors import UsageError, unknown
+from compute.merging.method import check_type
 
 KNOWN = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype")
 """Keys of a document that are understood."""
@@ -61,11 +62,11 @@ def translated(document: Mapping[str, Any]) -> dict[str, Any]:
         if key not in KNOWN:
             raise UsageError(f"{key}: of mergekit's keys these are read here: {', '.join(KNOWN)}")
     method = document["merge_method"]
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise unknown("method of mergekit that Recount has too", method, METHODS)
     base = document.get("base_model")
     models = _models(document, method, base)
-    shared = dict(document.get("parameters") or {})
+    shared = _parameters("parameters", document)
     weights = _slerp(shared) if method == "slerp" else [_weight(item, shared) for item in models]
     return {
         "preset": "mergekit",
@@ -74,7 +75,7 @@ def translated(document: Mapping[str, Any]) -> dict[str, Any]:
             {"model": item["model"], "coefficient": weight} for item, weight in zip(models, weights, strict=True)
         ],
         "dtype": document.get("out_dtype") or document.get("dtype"),
-        **_method(method, shared, [dict(item.get("parameters") or {}) for item in models]),
+        **_method(method, shared, [_parameters(f"parameters of {item['model']}", item) for item in models]),
     }
 
 
@@ -83,6 +84,9 @@ def _models(document: Mapping[str, Any], method: str, base: str | None) -> list[
     models = document.get("models")
     if not isinstance(models, list) or not all(isinstance(item, dict) and "model" in item for item in models):
         raise UsageError("models: expected a list of mappings with the key model")
+    for item in models:
+        if strange := [key for key in item if key not in ("model", "parameters")]:
+            raise UsageError(f"{strange[0]} of {item['model']}: of a model's keys these are read: model, parameters")
     others = [item for item in models if item["model"] != base or method in ("linear", "karcher")]
     if method == "slerp":
         if base is None or len(others) != 1:
@@ -91,18 +95,26 @@ def _models(document: Mapping[str, Any], method: str, base: str | None) -> list[
     return others
 
 
+def _parameters(key: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    found = said.get("parameters")
+    if found is not None and not isinstance(found, dict):
+        raise UsageError(f"{key}: expected a mapping, found {found!r}")
+    return dict(found or {})
+
+
 def _slerp(shared: dict[str, Any]) -> list[float]:
     t = shared.pop("t", None)
     if isinstance(t, bool) or not isinstance(t, (int, float)):
         raise UsageError(f"t: a number is read here, not gradients or filters: {t!r}")
+    check_type("t", t, float)
     return [1 - float(t), float(t)]
 
 
 def _weight(model: Mapping[str, Any], shared: Mapping[str, Any]) -> float:
-    own = model.get("parameters") or {}
-    weight = own.get("weight", shared.get("weight", 1.0))
+    weight = _parameters(f"parameters of {model['model']}", model).get("weight", shared.get("weight", 1.0))
     if isinstance(weight, bool) or not isinstance(weight, (int, float)):
         raise UsageError(f"weight of {model['model']}: a number is read here, not gradients or filters: {weight!r}")
+    check_type(f"weight of {model['model']}", weight, float)
     return float(weight)
 
 
@@ -117,7 +129,9 @@ def _method(method: str, shared: Mapping[str, Any], each: list[dict[str, Any]]) 
     said = {OPTIONS.get(name, name): value for name, value in values.items() if name not in IGNORED}
     found: dict[str, Any] = {"method": ours}
     if method.startswith("dare_"):
-        found["dare"] = {"drop_rate": 1 - float(said.pop("density", 1.0))}
+        density = said.pop("density", 1.0)
+        check_type("density", density, float)
+        found["dare"] = {"drop_rate": 1 - density}
     options = {**defaults, **divided, **said}
     if "epsilon" in options and options["density"] == 1:
         options["epsilon"] = 0.0  # nothing is dropped, whatever its rank

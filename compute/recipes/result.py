@@ -13,7 +13,7 @@ from typing import Any
 
 from compute.engine.privacy import redacted
 from compute.engine.versions import version
-from compute.errors import UsageError
+from compute.errors import RecountError, UsageError
 from compute.merging.method import bind_options
 from compute.merging.recipe import Recipe
 from compute.recipes.document import Document
@@ -38,7 +38,8 @@ RECIPE = "recount.json"
 def staged(out: Path) -> Iterator[Path]:
     """Give a folder beside *out* that becomes *out*, all at once, if the block ends well; else it is removed.
 
-    Raises UsageError where *out* holds something, or cannot be made.
+    Raises UsageError where *out* holds something, by the end too, or cannot be made, and RecountError where the disk
+    does not take what is written.
     """
     check_free(out)
     place = out.resolve()
@@ -49,7 +50,12 @@ def staged(out: Path) -> Iterator[Path]:
         raise UsageError(f"{out} cannot be made ({error.strerror}): choose another place") from error
     try:
         yield partial
+        check_free(out)  # another merge may have been faster
         partial.rename(place)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        why = f"{error.strerror}: {Path(str(error.filename or out)).name}"
+        raise RecountError(f"{out} was not written ({why}): make room, or choose another place") from error
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -57,6 +63,15 @@ def staged(out: Path) -> Iterator[Path]:
 
 def check_free(out: Path) -> None:
     """Refuse a place for a result that exists, unless it is an empty folder of no other use."""
+    try:
+        _check_free(out)
+    except (OSError, RuntimeError) as error:  # no permission, too long a name, links in a circle
+        why = error.strerror if isinstance(error, OSError) else "symbolic links in a circle"
+        raise UsageError(f"{out} cannot be made ({why}): choose another place") from error
+
+
+def _check_free(out: Path) -> None:
+    out.resolve()
     if not out.exists():
         return
     if not out.is_dir():

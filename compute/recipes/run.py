@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from compute.engine import files
 from compute.errors import UsageError
@@ -19,13 +17,11 @@ from compute.merging.merge import Job, merge_weights
 from compute.merging.recipe import Recipe
 from compute.recipes import agreement, data, fitting, result
 from compute.recipes.document import Document
-from compute.recipes.models import Model, joined, open_model
+from compute.recipes.models import Inputs, Model, joined, open_model
+from compute.recipes.sinks import Finite, Watch, Watched
 from compute.recipes.thresholds import Thresholds
 from compute.weights.weights import Sink, TensorInfo, Weights
 from compute.weights.writing import SafetensorsSink
-
-Watch = Callable[[int], None]
-"""Is told of bytes as they are written, from any thread."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,8 @@ class Prepared:
     data: Mapping[str, Any]
     inputs: Mapping[str, Any]
     """Digests of all that goes in."""
+    files: Inputs
+    """Where it lies."""
 
     @property
     def written(self) -> int:
@@ -95,11 +93,15 @@ def prepare(document: Document, *, cache: Path) -> Prepared:
     Raises UsageError where a model is missing or does not fit.
     """
     data.check_needs(document)
-    remembered = files.remember_in(cache / "index" / "inputs.json")
-    base, models = _opened(document)
-    _check(document, base, models)
-    weights, experts = fitting.fitted(document, base, models)
-    numbers, digests = data.opened(document, experts)
+    remembered, inputs = files.remember_in(cache / "index" / "inputs.json"), Inputs()
+    try:
+        base, models = _opened(document, inputs)
+        _check(document, base, models)
+        weights, experts = fitting.fitted(document, base, models)
+        numbers, digests = data.opened(document, experts, inputs)
+    except OSError as error:  # whichever of many files it was
+        why = f"{error.filename} cannot be read: {error.strerror}" if error.filename else " ".join(str(error).split())
+        raise UsageError(f"{why}; name another model, or make it readable") from error
     remembered.save()
     tensors = (weights or next(iter(experts.values()))).tensors().values()
     return Prepared(
@@ -115,6 +117,7 @@ def prepare(document: Document, *, cache: Path) -> Prepared:
             "sources": {name: model.digest for name, model in models.items()},
             **({"data": digests} if digests else {}),
         },
+        inputs,
     )
 
 
@@ -130,7 +133,8 @@ def carry_out(
     """Merge what is *prepared*, all merges from one reading, and write the folder *out*: in full, or not at all.
 
     What is learnt of sources by ranking them is kept in *cache*. Raises UsageError where the result would overwrite
-    something, or where a method refuses an option.
+    something, where a method refuses an option, where an input changed meanwhile, or where a number of the result is
+    not finite.
     """
     _check_device(device)
     document = prepared.document
@@ -143,16 +147,24 @@ def carry_out(
             for name, recipe in document.merges.items():
                 metadata = {"recount": json.dumps(told[name])}
                 sink = SafetensorsSink(folders[name], prepared.infos, metadata, document.shard_size)
-                jobs.append(Job(recipe, _watched(opened.enter_context(sink), prepared.infos, watch), prepared.data))
-            try:
-                merge_weights(prepared.base, prepared.experts, jobs, device=device, threads=threads, remember=remember)
-            except ValueError as error:
-                raise UsageError(str(error)) from error
+                jobs.append(Job(recipe, _looked_at(opened.enter_context(sink), prepared.infos, watch), prepared.data))
+            _merge(prepared, jobs, device, threads, remember)
         for name, recipe in document.merges.items():
             vocabulary = prepared.base_model if document.vocabulary == "align" else None
             result.complete(folders[name], _donor(prepared, recipe), vocabulary, prepared.infos, told[name])
-    remember.save()
+        prepared.files.check_unchanged()
+    with suppress(OSError):  # the result is there; the next merge looks anew
+        remember.save()
     return [out / name if name else out for name in document.merges]
+
+
+def _merge(prepared: Prepared, jobs: list[Job], device: str, threads: int | None, remember: Thresholds) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of numbers that overflow: the sinks refuse them by name
+        try:
+            merge_weights(prepared.base, prepared.experts, jobs, device=device, threads=threads, remember=remember)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
 
 def _check_device(device: str) -> None:
@@ -161,17 +173,17 @@ def _check_device(device: str) -> None:
     import torch
 
     try:
-        torch.zeros(1, device=device.removeprefix("torch:"))
+        torch.zeros(1, device=device.removeprefix("torch:")).cpu()  # "meta" makes tensors without numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         why = str(error).splitlines()[0]
         raise UsageError(f"cannot compute on {device!r} ({why}): leave --device out for the CPU") from error
 
 
-def _opened(document: Document) -> tuple[Model | None, dict[str, Model]]:
+def _opened(document: Document, inputs: Inputs) -> tuple[Model | None, dict[str, Model]]:
     """Open the base and the sources, several at once: their digests take longest."""
     named = [*([document.base] if document.base else []), *(source.model for source in document.sources)]
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda model: open_model(model, document.folder), named))
+        found = list(pool.map(lambda model: open_model(model, document.folder, inputs), named))
     models = found[len(found) - len(document.sources) :]
     names = [source.name for source in document.sources]
     return found[0] if document.base else None, dict(zip(names, models, strict=True))
@@ -205,24 +217,6 @@ def _identity(prepared: Prepared) -> str:
     return joined([document.missing, document.vocabulary, *sorted(model.digest for model in models), *tokenizers])
 
 
-class _Watched:
-    """A sink that tells of the bytes it is given."""
-
-    def __init__(self, sink: Sink, infos: list[TensorInfo], watch: Watch) -> None:
-        self._sink, self._watch = sink, watch
-        self._width = {info.name: info.nbytes // max(1, info.size) for info in infos}
-
-    def write(self, name: str, start: int, values: NDArray[Any]) -> None:
-        self._sink.write(name, start, values)
-        self._watch(len(values) * self._width[name])
-
-    def put(self, name: str, raw: NDArray[np.uint8]) -> None:
-        self._sink.put(name, raw)
-        self._watch(len(raw))
-
-    def close(self) -> None:
-        self._sink.close()
-
-
-def _watched(sink: Sink, infos: list[TensorInfo], watch: Watch | None) -> Sink:
-    return _Watched(sink, infos, watch) if watch else sink
+def _looked_at(sink: Sink, infos: list[TensorInfo], watch: Watch | None) -> Sink:
+    checked = Finite(sink, infos)
+    return Watched(checked, infos, watch) if watch else checked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ class Thresholds:
     def __call__(self, sources: Sequence[str], what: object, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Return what is known of all *sources* under the description *what*, or do the *work* and remember it."""
         key = _hash(what)
-        if all(key in self._known[name] for name in sources):
-            kind, numbers = self._known[sources[0]][key][0], [self._known[name][key][1] for name in sources]
-            return np.array([float.fromhex(number) for number in numbers], dtype=kind)
+        known = [_number(self._known[name].get(key)) for name in sources]
+        if None not in known:
+            return np.array(known)
         found = work()
         for name, number in zip(sources, found, strict=True):
             self._known[name][key] = [str(found.dtype), float(number).hex()]
@@ -43,6 +44,18 @@ class Thresholds:
         for name in self._changed:
             write_atomically(self._files[name], json.dumps(self._known[name]).encode())
         self._changed.clear()
+
+
+def _number(entry: Any) -> np.floating[Any] | None:
+    """Return what an entry [type, number] says; None if it is missing or damaged: it can always be worked out again."""
+    match entry:
+        case ["float32" | "float64" as kind, str(text)]:
+            try:
+                number = float.fromhex(text)
+            except (ValueError, OverflowError):
+                return None
+            return np.dtype(kind).type(number) if 0 <= number < math.inf else None
+    return None
 
 
 def _hash(content: object) -> str:

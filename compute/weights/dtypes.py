@@ -59,6 +59,12 @@ def stored(name: str) -> Stored:
     return found
 
 
+def rounds_to_infinity(dtype: str) -> float:
+    """Return the least magnitude that becomes infinite as a *dtype* of fractions: half a step above its largest."""
+    bits, exponent = {"float16": (11, 16), "bfloat16": (8, 128), "float32": (24, 128)}.get(dtype, (0, 0))
+    return float("inf") if not bits else 2.0**exponent - 2.0 ** (exponent - bits - 1)
+
+
 def to_float(bits: NDArray[Any], dtype: str, out: NDArray[Any]) -> None:
     """Convert stored numbers to float32 or float64.
 

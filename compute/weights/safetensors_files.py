@@ -36,6 +36,9 @@ class SafetensorsFile:
         self._close = weakref.finalize(self, os.close, self._descriptor)
         try:
             header = read_header(self._descriptor, path)
+        except OSError as error:  # a folder opens like a file
+            self.close()
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         except BaseException:
             self.close()
             raise

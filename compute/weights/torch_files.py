@@ -50,7 +50,14 @@ def load(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path} cannot be read ({why}): fetch it again, or {convert}") from error
     if not isinstance(found, Mapping) or not all(isinstance(name, str) and is_torch(t) for name, t in found.items()):
         raise UsageError(f"{path} does not map names to tensors: {convert}")
+    if strange := [name for name, tensor in found.items() if not _is_plain(tensor)]:
+        raise UsageError(f"{path}: tensor {strange[0]!r} is sparse, quantised or without numbers: {convert}")
     return found
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether the numbers of *tensor* lie in memory one beside the other."""
+    return str(tensor.layout) == "torch.strided" and not tensor.is_quantized and not tensor.is_meta
 
 
 def _opened(files: tuple[Path, ...], parts: Sequence[Mapping[str, Any]]) -> ModelFolder:

@@ -28,6 +28,9 @@ OUTPUTS = (
 )
 """How the names of tensors end that have a row for each token, too, where they are as long as the embeddings."""
 
+MOST_TOKENS = 100_000_000
+"""Rows that a vocabulary may have: a damaged tokenizer.json must not fill the memory."""
+
 
 def vocabulary_tensors(weights: Weights) -> list[str]:
     """Name the tensors with a row for each token: word embeddings, and outputs of the same number of rows."""
@@ -116,11 +119,11 @@ def aligned(
     has no tokenizer.json, or a model rows for tokens in a tensor that the base lacks.
     """
     names = vocabulary_tensors(base)
-    ours = _tokenizer(base_folder)
+    ours = tokenizer_text(base_folder)
     result: dict[str, Weights] = {}
     for whose, weights in experts.items():
-        theirs = _tokenizer(folders[whose])
-        rows = np.arange(0) if theirs == ours else token_rows(ours, theirs)
+        theirs = tokenizer_text(folders[whose])
+        rows = np.arange(0) if theirs == ours else token_rows(ours, theirs, ("the base", whose))
         concerned = [name for name in names if name in weights.tensors()]
         equal = all(weights.tensors()[name].shape == base.tensors()[name].shape for name in concerned)
         if equal and np.array_equal(rows, np.arange(len(rows))):
@@ -130,41 +133,49 @@ def aligned(
             raise UsageError(
                 f"{whose} has a row for each token in {strange[0]}, which the base lacks: not to be aligned"
             )
-        result[whose] = Aligned(weights, concerned, token_rows(ours, theirs), base)
+        result[whose] = Aligned(weights, concerned, token_rows(ours, theirs, ("the base", whose)), base)
     return result
 
 
-def token_rows(base_tokenizer_json: str, own_tokenizer_json: str) -> NDArray[np.int64]:
+def token_rows(
+    base_tokenizer_json: str, own_tokenizer_json: str, names: tuple[str, str] = ("the base", "the model")
+) -> NDArray[np.int64]:
     """Give for each row of the base's vocabulary the own row of the same token, or -1 where there is none.
 
     Both are texts of tokenizer.json (https://huggingface.co/docs/tokenizers); added tokens count, and tokens are
-    compared as strings. The result has as many rows as the base's largest token id + 1.
+    compared as strings. The result has as many rows as the base's largest token id + 1. Raises UsageError, with one
+    of *names*, for a text that is none.
     """
-    base, own = _vocabulary(base_tokenizer_json), _vocabulary(own_tokenizer_json)
+    base, own = _vocabulary(base_tokenizer_json, names[0]), _vocabulary(own_tokenizer_json, names[1])
     rows = np.full(max(base.values(), default=-1) + 1, -1, np.int64)
     for token, row in base.items():
         rows[row] = own.get(token, -1)
     return rows
 
 
-def _vocabulary(text: str) -> dict[str, int]:
+def _vocabulary(text: str, whose: str) -> dict[str, int]:
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing more special
-        raise UsageError(f"not a tokenizer.json of the tokenizers library: {error}") from error
+        raise UsageError(
+            f"tokenizer.json of {whose} is none of the tokenizers library ({error}): fetch or write it again"
+        ) from error
     found: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    if (last := max(found.values(), default=0)) > MOST_TOKENS:
+        raise UsageError(f"tokenizer.json of {whose} has a token in row {last}: expected at most {MOST_TOKENS:,} rows")
     return found
 
 
-def _tokenizer(folder: Path) -> str:
+def tokenizer_text(folder: Path) -> str:
+    """Return the text of tokenizer.json in the *folder* of a model; UsageError where there is none, or no JSON."""
     try:
         text = (folder / "tokenizer.json").read_text(encoding="utf-8")
         json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            f"{folder}: vocabularies are aligned by tokenizer.json, which cannot be read: {error}"
+            f"{folder}: vocabularies are compared and aligned by tokenizer.json, which cannot be read: {error}"
         ) from error
     return text
 

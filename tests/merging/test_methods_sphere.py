@@ -154,3 +154,8 @@ def test_model_stock_of_what_hardly_moved_is_that_of_what_moved_far() -> None:
     experts = np.array([[1.0, 0.0], [0.8, 0.6]])
     large = merged("model_stock", ZERO, *experts.tolist())
     assert merged("model_stock", ZERO, *(1e-6 * experts).tolist()) == pytest.approx([1e-6 * x for x in large])
+
+
+def test_a_negative_number_of_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 or more, not -1"):
+        spherical_mean(np.eye(2), [1.0, 1.0], -1)

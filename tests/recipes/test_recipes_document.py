@@ -54,6 +54,33 @@ def read(tmp_path: Path) -> Any:
         ({"merges": {"x": {"base": "b"}}}, "unknown key of merge x 'base'"),
         ({"merges": {"../x": {}}}, "is to be the name of a folder"),
         ({"merges": ["x"]}, "merges: expected a mapping"),
+        ({"merges": {None: {}}}, "merges: None is to be the name of a folder"),
+        ({"merges": {"a\nb": {}}}, "is to be the name of a folder"),
+        ({"merges": []}, r"merges: expected a mapping, found \[\]"),
+        ({"options": 0}, "options: expected a mapping, found 0"),
+        ({"options": {"scale": float("nan")}}, "scale of ties must be a finite number, not nan"),
+        ({"options": {"scale": 10**400}}, "scale of ties must be a finite number"),
+        ({"data": []}, "data: expected a mapping"),
+        ({"preset": ["peft"]}, r"preset: expected a text, found \['peft'\]"),
+        ({"preset": ""}, "preset: expected a text"),
+        ({"method": ["ties"]}, "method: expected a text"),
+        ({"base": {"a": "b"}}, "base: expected a text"),
+        ({"dare": {"drop_rate": 0.5, "rescale": "x"}}, "unknown rescale of dare 'x': known: density, norm"),
+        ({"dare": {"drop_rate": 0.5, "seed": "x"}}, "seed of dare must be of type int"),
+        ({"dare": {"drop_rate": None}}, "drop_rate of dare must be of type float"),
+        ({"dare": 0}, "dare: expected a mapping"),
+        ({"lines": {"low": "x"}}, "low of lines must be of type float"),
+        ({"lines": {"low": float("inf")}}, "low of lines must be a finite number"),
+        ({"shard_size": -1}, "shard size -1: expected"),
+        ({"shard_size": 0}, "shard size 0: expected"),
+        ({"shard_size": True}, "shard size True: expected"),
+        ({"shard_size": "²MB"}, "shard size '²MB': expected"),
+        ({"shard_size": "0KB"}, "shard size '0KB': expected"),
+        ({"sources": ["a", "./a/"]}, "the same source is named twice"),
+        ({"sources": ["a", None]}, "model: expected a text, found None"),
+        ({"sources": ["a", {"model": "b", "name": [1]}]}, "name: expected a text"),
+        ({"sources": ["a", {"model": "b", "name": ""}]}, "name: expected a text"),
+        ({"sources": [{"model": "a", "coefficient": 10**400}]}, "coefficient: int too large"),
     ],
     ids=str,
 )
@@ -209,3 +236,44 @@ def test_relative_paths_begin_in_the_recipes_folder_and_mergekits_in_the_current
     monkeypatch.chdir(tmp_path / "here")
     assert read(PLAIN).folder == tmp_path
     assert read(TIES).folder == tmp_path / "here"
+
+
+def test_yaml_that_would_be_misread(read: Any) -> None:
+    """What the library takes without a word, or what ends it."""
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+        for before, name in zip("abcdefg", "bcdefgh", strict=True)
+    )
+    for text, match in (
+        ("method: average\nsources: [a, b]\nmethod: ties\n", r"line 3: not valid YAML: the key 'method' comes twice"),
+        ("sources:\n- {model: a, model: b}\n", r"line 2: .* the key 'model' comes twice"),
+        ("sources: " + "[" * 100_000, "more than 100 levels deep"),
+        ("sources: &s [*s]", r"\*s contains itself"),
+        (bomb, "more than 1,000,000 values"),
+        ("method: a\0", "not valid YAML in UTF-8: unacceptable character"),
+    ):
+        with pytest.raises(UsageError, match=match) as refused:
+            read(text)
+        assert "\n" not in str(refused.value)
+
+
+def test_aliases_are_read(read: Any) -> None:
+    found = read("method: &m ties\nbase: base\nsources: [a, b]\nmerges: {x: &x {method: *m}, y: *x, z: }\n")
+    assert set(found.merges) == {"x", "y", "z"}
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"merge_method": ["linear"]}, "unknown method of mergekit"),
+        ({"parameters": [1]}, r"parameters: expected a mapping, found \[1\]"),
+        ({"models": [{"model": "a", "parameters": "x"}]}, "parameters of a: expected a mapping"),
+        ({"models": [{"model": "a", "weight": 1}]}, "weight of a: of a model's keys these are read"),
+        ({"models": [{"model": "a", "parameters": {"weight": 10**400}}]}, "weight of a must be a finite number"),
+        ({"merge_method": "dare_linear", "base_model": "b", "parameters": {"density": "x"}}, "density must be of type"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_in_mergekits_yaml_is_named(read: Any, change: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        read({"merge_method": "linear", "models": [{"model": "a"}], **change})

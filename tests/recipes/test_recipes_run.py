@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ from recipes_helpers import DENSE, HEAD, WORDS, State, Zoo, load_whole, longer, 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from compute.errors import UsageError
+from compute.errors import RecountError, UsageError
 from compute.recipes import document, run
+from compute.recipes import result as result_module
+from compute.weights.dtypes import from_float, rounds_to_infinity, stored
+from compute.weights.memory import as_torch
 from compute.weights.writing import SafetensorsSink
 
 TWO = {"base": "base", "sources": ["de", "sq"], "missing": "zero"}
@@ -310,7 +315,7 @@ def test_what_fails_leaves_nothing(
 
 
 def test_a_device_that_is_not_there(zoo: Zoo) -> None:
-    for device in ("abacus", "cuda:99"):
+    for device in ("abacus", "cuda:99", "meta"):
         with pytest.raises(UsageError, match=f"cannot compute on {device!r}"):
             zoo.merge({"method": "average", "sources": ["de", "sq"]}, device=device)
     folder = zoo.merge({"method": "average", "sources": ["de", "sq"]}, device="torch:cpu")
@@ -375,3 +380,133 @@ def test_a_model_that_is_not_there(zoo: Zoo) -> None:
         zoo.merge({"method": "average", "sources": ["de", "./nowhere"]})
     with pytest.raises(UsageError, match="for the hub it lacks a commit: write org/name@COMMIT"):
         zoo.merge({"method": "average", "sources": ["de", "org/name"]})
+
+
+@pytest.mark.parametrize(
+    ("said", "tensors"),
+    [
+        ({"method": "average", "dtype": "float16"}, 1e6),
+        ({"method": "task_arithmetic", "options": {"scale": 100}}, 3e38),
+        ({"method": "average", "dtype": "bfloat16", "merges": {"a": {}}}, 3.3962e38),
+    ],
+    ids=str,
+)
+def test_a_result_that_is_not_finite_is_refused(zoo: Zoo, said: dict[str, Any], tensors: float) -> None:
+    """Silently infinite weights would be found much later, as a model that says nothing."""
+    for name in ("de", "sq"):
+        zoo.variant(f"{name}-large", name, lambda state: {**state, DENSE: torch.full_like(state[DENSE], tensors)})
+    with pytest.raises(UsageError, match=rf"tensor {DENSE} of the result would have a number of magnitude"):
+        zoo.merge({**TWO, **said, "sources": ["de-large", "sq-large"]})
+    assert not (zoo.root / "out").exists()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_what_rounds_to_infinity(dtype: str) -> None:
+    limit = rounds_to_infinity(dtype)
+    values, bits = np.array([limit, np.nextafter(limit, 0)]), np.empty(2, stored(dtype).storage)
+    from_float(values, dtype, bits)
+    assert as_torch(bits, dtype).isinf().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("change", ["bytes", "another", "gone", "config"])
+def test_an_input_that_changes_meanwhile_is_noticed(zoo: Zoo, change: str) -> None:
+    """The digests in the record would tell of something else."""
+    prepared = run.prepare(document.read(zoo.recipe({**TWO, "method": "ties"})), cache=zoo.root / "cache")
+    file = zoo.root / "sq" / ("config.json" if change == "config" else "model.safetensors")
+    if change == "bytes":
+        with file.open("r+b") as opened:
+            opened.seek(-100, 2)
+            opened.write(bytes(100))
+    elif change == "another":
+        (zoo.root / "tr/model.safetensors").rename(file)
+    elif change == "gone":
+        file.unlink()
+    else:
+        file.write_text(file.read_text() + " ")
+    with pytest.raises(UsageError, match=rf"sq/{file.name} changed while it was merged"):
+        run.carry_out(prepared, zoo.root / "out", cache=zoo.root / "cache")
+    assert not (zoo.root / "out").exists()
+    assert not (zoo.root / "cache/thresholds").exists(), "nor is anything remembered of it"
+
+
+def test_another_merge_to_the_same_place_was_faster(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = result_module.complete
+
+    def slow(*arguments: Any) -> None:
+        original(*arguments)
+        (zoo.root / "out").mkdir()
+        (zoo.root / "out/model.safetensors").touch()
+
+    monkeypatch.setattr(result_module, "complete", slow)
+    with pytest.raises(UsageError, match="out is not empty, it holds"):
+        zoo.merge({**TWO, "method": "average"})
+    assert [path.name for path in (zoo.root / "out").iterdir()] == ["model.safetensors"]
+    assert not list(zoo.root.glob(".out*"))
+
+
+def test_a_disk_that_is_full_after_the_weights(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "config.json")
+
+    monkeypatch.setattr(result_module, "complete", full)
+    with pytest.raises(RecountError, match=r"out was not written \(No space left on device: config\.json\): make room"):
+        zoo.merge({**TWO, "method": "average"})
+    assert not list(zoo.root.glob("*out*"))
+
+
+def test_thresholds_that_cannot_be_kept_do_not_cost_the_result(zoo: Zoo) -> None:
+    (zoo.root / "cache").mkdir()
+    (zoo.root / "cache/thresholds").touch()
+    load_whole(zoo.merge({**TWO, "method": "ties"}))
+
+
+@pytest.mark.parametrize("entry", [None, 5, ["float32"], ["float32", "zz"], ["object", "0x1p-3"], ["float32", "nan"],
+                                   ["float32", "-0x1p-3"]], ids=str)  # fmt: skip
+def test_damaged_thresholds_are_worked_out_anew(zoo: Zoo, entry: object) -> None:
+    expected = result(zoo.merge({**TWO, "method": "ties"}))
+    for file in (zoo.root / "cache/thresholds").iterdir():
+        file.write_text(json.dumps(dict.fromkeys(json.loads(file.read_text()), entry)))
+    found = result(zoo.merge({**TWO, "method": "ties"}, "again"))
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+
+
+def test_files_that_cannot_be_read_are_named(zoo: Zoo) -> None:
+    said = {"method": "average", "sources": ["de", "sq"]}
+    for labels in (["a"], {"x": "a"}):
+        zoo.variant("odd", "sq", id2label=labels)
+        with pytest.raises(UsageError, match="expected id2label to map"):
+            zoo.merge({**said, "sources": ["de", "odd"]})
+        shutil.rmtree(zoo.root / "odd")
+    (zoo.variant("nested", "sq") / "config.json").write_text('{"a":' * 20_000)
+    with pytest.raises(UsageError, match=r"nested/config\.json is no JSON"):
+        zoo.merge({**said, "sources": ["de", "nested"]})
+    (zoo.variant("garbled", "sq") / "tokenizer.json").write_bytes(b"\xff")
+    with pytest.raises(UsageError, match=r"garbled: .*tokenizer\.json, which cannot be read"):
+        zoo.merge({**said, "sources": ["de", "garbled"]})
+    (zoo.variant("listed", "sq") / "tokenizer.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"tokenizer\.json of listed is none of the tokenizers library"):
+        zoo.merge({**said, "sources": ["de", "listed"]})
+    with pytest.raises(UsageError, match="cannot be read: File name too long"):
+        zoo.merge({**said, "sources": ["de", "a" * 5000]})
+    with pytest.raises(UsageError, match="no home folder for '~nobody-here/x'"):
+        zoo.merge({**said, "sources": ["de", "~nobody-here/x"]})
+    with pytest.raises(UsageError, match="neither a folder"):
+        zoo.merge({**said, "sources": ["de", "org/name@abc/../.."]})
+
+
+def test_places_that_cannot_be(zoo: Zoo) -> None:
+    (zoo.root / "circle").symlink_to("circle")
+    for out, match in (("o" * 300, "File name too long"), ("circle", "circle cannot be made")):
+        with pytest.raises(UsageError, match=match):
+            zoo.merge({"method": "average", "sources": ["de", "sq"]}, out)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0])
+def test_fisher_information_that_is_none(zoo: Zoo, number: float) -> None:
+    for name in ("de", "sq"):
+        (zoo.root / "fisher").mkdir(exist_ok=True)
+        wrong = {key: torch.full_like(tensor, number) for key, tensor in zoo.state(name).items()}
+        save_file(wrong, zoo.root / "fisher" / f"{name}.safetensors")
+    places = {name: f"fisher/{name}.safetensors" for name in ("de", "sq")}
+    with pytest.raises(UsageError, match="the fisher information of expert de for"):
+        zoo.merge({"method": "fisher", "sources": ["de", "sq"], "data": {"fisher": places}})

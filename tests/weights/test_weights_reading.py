@@ -308,3 +308,16 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
     for size in range(0, len(whole), 7):
         refused(path, whole[:size])
     refused(path, whole + b"\0")
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(UsageError, match=r"model\.safetensors cannot be read: Is a directory"):
+        open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("odd", [torch.eye(2).to_sparse(), torch.empty(2, device="meta")], ids=["sparse", "meta"])
+def test_pickled_tensors_without_plain_numbers(tmp_path: Path, odd: torch.Tensor) -> None:
+    torch.save({"plain": torch.ones(2), "odd": odd}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(UsageError, match="tensor 'odd' is sparse, quantised or without numbers"):
+        open_folder(tmp_path)

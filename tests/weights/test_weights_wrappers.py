@@ -147,7 +147,7 @@ def test_rows_by_token() -> None:
     base = tokenizer("<unk>", "a", "b", "c", added=("<mask>",))
     assert token_rows(base, base).tolist() == [0, 1, 2, 3, 4]
     assert token_rows(base, tokenizer("<unk>", "c", "d", "a", added=("<mask>",))).tolist() == [0, 3, -1, 1, 4]
-    with pytest.raises(UsageError, match="not a tokenizer"):
+    with pytest.raises(UsageError, match=r"tokenizer\.json of the model is none"):
         token_rows(base, "{}")
 
 
@@ -164,7 +164,7 @@ def test_models_are_aligned_by_their_folders(tmp_path: Path) -> None:
     assert read(found["other"], "lm_head.bias").tolist() == [101, 1, 100]
     check_vocabularies(base, found)
     (tmp_path / "other" / "tokenizer.json").unlink()
-    with pytest.raises(UsageError, match=r"other: vocabularies are aligned by tokenizer.json"):
+    with pytest.raises(UsageError, match=r"other: vocabularies are compared and aligned by tokenizer.json"):
         aligned(base, experts, {name: tmp_path / name for name in experts}, tmp_path / "base")
 
 

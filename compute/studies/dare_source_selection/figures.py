@@ -116,4 +116,33 @@ def similarity_and_weight(typology: DataFrame) -> alt.Chart:
     )
 
 
-FIGURES = (accuracy_by_selection, dare_effect, transfer_matrix, similarity_and_transfer, similarity_and_weight)
+@figure(
+    "What each way gains over the weighted average of the same sources, pooled over the targets, with 95 % bootstrap "
+    "intervals. If no way had any effect, one interval in twenty would still leave out zero."
+)
+def ways_against_the_average(more_pooled: DataFrame) -> alt.Chart:
+    """Draw a dot a way, the best first."""
+    from compute.report.charts import dots_with_intervals
+
+    return dots_with_intervals(
+        more_pooled.sort_values("gain_difference", ascending=False, kind="stable"),
+        x="gain_difference",
+        low="gain_low",
+        high="gain_high",
+        y="way",
+        title="Against the average",
+        description="For each merge method, change of the average and ensemble, its accuracy minus the average's.",
+        titles={"gain_difference": "Accuracy minus the average's", "way": "Way"},
+        number_format="+.0%",
+        reference=(0.0, "average"),
+    )
+
+
+FIGURES = (
+    accuracy_by_selection,
+    dare_effect,
+    transfer_matrix,
+    similarity_and_transfer,
+    similarity_and_weight,
+    ways_against_the_average,
+)

@@ -9,7 +9,7 @@ from compute.cells import evaluation as measure
 from compute.cells import similarity as similarities
 from compute.cells.zoo import check as check_models
 from compute.engine.cell import Cell
-from compute.studies.dare_source_selection import claims, figures, published, tables
+from compute.studies.dare_source_selection import claims, figures, more, published, tables
 from compute.studies.dare_source_selection.config import Config, data_source
 from compute.studies.dare_source_selection.design import RULES, Design
 from compute.study import Row, Rows, Study
@@ -36,6 +36,11 @@ def results(config: Config) -> dict[str, Rows | Cell]:
         "typology": similarities.ranking(design.similarity["uriel"], "sq-AL"),
         "spreads": list(_spreads(design)),
         "pooled": list(_pooled(design)),
+        "more": list(more.more(design)),
+        "more_pooled": list(more.more_pooled(design)),
+        "faults": list(more.faults(design)),
+        "faults_pooled": list(more.faults_pooled(design)),
+        "flips": list(more.flips(design)),
     }
 
 
@@ -116,10 +121,10 @@ def _methods(design: Design) -> Iterator[Row]:
 
 
 def _include_target(design: Design) -> Iterator[Row]:
-    """IncTar: the target's own expert is a candidate too, and what is to be beaten (Goal 2)."""
+    """IncTar: the target's own expert is a candidate too, and what is to be beaten (Goal 2); EMR as a reference."""
     for target in design.config.targets:
         own = design.zero_shot(target, target, "test")
-        for method in design.config.methods:
+        for method in dict.fromkeys([*design.config.methods, "emr"]):
             system = design.merge("real", "top_k", target, method=method, scope="IncTar")
             yield {
                 "target": target,
