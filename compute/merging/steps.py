@@ -13,8 +13,10 @@ from compute.merging.arrays import Array, Chunk, is_numpy, namespace
 if TYPE_CHECKING:
     from compute.merging.vectors import TaskVectors
 
-_PIECE = 1 << 14
-"""Entries that are worked on at a time."""
+_PIECE = 1 << 17
+"""Entries that are worked on at a time: few enough for the cache of a core, and so many that threads, which wait for each
+other between two operations, seldom do.
+"""
 
 Divide = Literal["weights", "count", "none"]
 """What the sum of the entries that agree is divided by: their coefficients, their number, or nothing."""
