@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from compute.merging.vectors import TaskVectors
 
 _PIECE = 1 << 17
-"""Entries that are worked on at a time: few enough for the cache of a core, and so many that threads, which wait for each
-other between two operations, seldom do.
+"""Entries that are worked on at a time: few enough for the cache of a core, and so many that threads, which wait for
+each other between two operations, seldom do.
 """
 
 Divide = Literal["weights", "count", "none"]

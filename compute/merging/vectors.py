@@ -169,7 +169,10 @@ class _Counts:
 
     def total(self) -> NDArray[np.int64]:
         """Return the sum over threads."""
-        return sum(self._all, np.zeros(self._shape, dtype=np.int64))
+        first, *others = self._all or [np.zeros(self._shape, dtype=np.int64)]
+        for counts in others:
+            first += counts
+        return first
 
 
 def _same(chunk: Array) -> Array:
