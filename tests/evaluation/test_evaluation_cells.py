@@ -13,6 +13,7 @@ import torch
 from compute.cells import data
 from compute.cells import evaluation as cells
 from compute.engine.cell import cell
+from compute.engine.work import Handle
 from compute.evaluation import inference
 from compute.models import build, tokenizer
 from compute.models.checkpoint import Checkpoint, to_tree
@@ -41,7 +42,8 @@ class Models:
             self.loaded.append(seed)
             return to_tree(dataclasses.replace(model(seed), **changes))
 
-        return SimpleNamespace(cell=item, inputs=SimpleNamespace(traces={item.key: trace}), load=load)
+        inputs: Any = SimpleNamespace(traces={item.key: trace}, load=lambda cell: load())
+        return Handle(item, inputs)
 
 
 def model(seed: int) -> Checkpoint:
