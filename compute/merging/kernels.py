@@ -30,22 +30,6 @@ def compiled(function: _Function) -> _Function:
         return cast(_Function, njit(nogil=True, error_model="numpy")(function))
 
 
-def weighted_sum(rows: Floats, coefficients: Floats, out: Floats) -> None:
-    """Write to *out* [m] the sum of *rows* [N, m], each times its coefficient [N], added in their order to zero."""
-    _weighted_sum(*_flat(rows), coefficients, out)
-
-
-def trim(rows: Floats, thresholds: Floats) -> None:
-    """Zero the entries of *rows* [N, m], in place, whose magnitude is below the threshold [N] of their row."""
-    _trim(*_flat(rows), thresholds)
-
-
-def sign_sum(rows: Floats, weights: Floats | None, out: Floats) -> None:
-    """Write to *out* [m] the sign, -1, 0 or 1, of the sum of *rows* [N, m], each times its weight [N] (None: 1)."""
-    weighted_sum(rows, _or_ones(weights, rows), out)
-    _sign(out, out.dtype.type(0))
-
-
 def disjoint(rows: Floats, coefficients: Floats, sign: Floats, mode: int, out: Floats) -> None:
     """Write to *out* [m] the sum over the *rows* [N, m] that have the *sign* [m] of coefficient [N] times row.
 
@@ -68,8 +52,8 @@ def ties(
 ) -> None:
     """Write to *out* [m] *scale* times the TIES merge of *rows* [N, m], which stay as they are.
 
-    The same as trim by *thresholds* [N], sign_sum with the weights *election* [N] (None: 1), *tie_sign* where that is
-    0, and disjoint with *coefficients* [N] and *mode*; but in one run over the rows.
+    Entries below the *thresholds* [N] count as 0; elected is the sign of the sum with the weights *election* [N]
+    (None: 1), *tie_sign* where that is 0; merged is as by `disjoint` with *coefficients* [N] and *mode*, in one run.
     """
     dtype = rows.dtype.type
     weights = _or_ones(election, rows)
@@ -83,13 +67,6 @@ def majority(rows: Floats, thresholds: Floats, election: Floats | None) -> int:
     `ties` takes it as the sign of ties. *thresholds* and *election* are those of `ties`.
     """
     return int(_majority(*_flat(rows), thresholds, _or_ones(election, rows)))
-
-
-def all_finite(values: Floats) -> bool:
-    """Return whether no entry of *values* [m] or [N, m] is infinite or not a number."""
-    rows = np.atleast_2d(values)
-    bits, exponent = (np.uint32, 0xFF << 23) if rows.dtype == np.float32 else (np.uint64, 0x7FF << 52)
-    return all(not _any_has(row.view(bits), bits(exponent)) for row in rows)
 
 
 def _flat(rows: Floats) -> tuple[Floats, int, int, int]:
@@ -109,12 +86,6 @@ def _flat(rows: Floats) -> tuple[Floats, int, int, int]:
 
 def _or_ones(weights: Floats | None, rows: Floats) -> Floats:
     return np.ones(len(rows), rows.dtype) if weights is None else weights
-
-
-@compiled
-def _add(row: Floats, coefficient: Any, total: Floats) -> None:
-    for i in range(total.size):
-        total[i] += coefficient * row[i]
 
 
 @compiled
@@ -154,26 +125,6 @@ def _divide(total: Floats, weight: Floats) -> None:
     for i in range(total.size):
         by = weight[i]
         total[i] /= one if by == zero else by
-
-
-@compiled
-def _weighted_sum(flat: Floats, distance: int, count: int, columns: int, coefficients: Floats, out: Floats) -> None:
-    for start in range(0, columns, _TILE):
-        stop = min(start + _TILE, columns)
-        out[start:stop] = 0
-        for n in range(count):
-            _add(flat[n * distance + start : n * distance + stop], coefficients[n], out[start:stop])
-
-
-@compiled
-def _trim(flat: Floats, distance: int, count: int, columns: int, thresholds: Floats) -> None:
-    zero = flat.dtype.type(0)
-    for n in range(count):
-        row = flat[n * distance : n * distance + columns]
-        threshold = thresholds[n]
-        for i in range(columns):
-            value = row[i]
-            row[i] = zero if abs(value) < threshold else value
 
 
 @compiled
@@ -270,13 +221,3 @@ def _majority(flat: Floats, distance: int, count: int, columns: int, thresholds:
         for i in range(tile.size):
             difference += int(tile[i] > zero) - int(tile[i] < zero)
     return difference
-
-
-@compiled
-def _any_has(bits: NDArray[Any], mask: Any) -> bool:
-    """Return whether some of *bits* has all the bits of *mask*, which lie side by side."""
-    unsigned = bits.dtype.type
-    highest = unsigned(0)
-    for i in range(bits.size):
-        highest = max(highest, unsigned(bits[i] & mask))
-    return bool(highest == mask)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from compute.merging import kernels
 
@@ -55,33 +54,6 @@ def assert_same_bits(got, expected):
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases())
-def test_a_weighted_sum_adds_row_by_row(case):
-    rows, coefficients, _ = case
-    out = np.full_like(rows[0], np.nan)
-    kernels.weighted_sum(rows, coefficients, out)
-    assert_same_bits(out, plain_sum(rows, coefficients))
-
-
-@settings(max_examples=60, deadline=None)
-@given(cases())
-def test_trimming_zeroes_what_is_below_the_threshold_of_its_row(case):
-    rows, thresholds, _ = case
-    expected = trimmed(rows, thresholds)
-    kernels.trim(rows, thresholds)
-    assert_same_bits(rows, expected)
-
-
-@settings(max_examples=60, deadline=None)
-@given(cases(), st.booleans())
-def test_the_elected_sign_is_that_of_the_sum(case, weighted):
-    rows, weights, _ = case
-    out = np.empty_like(rows[0])
-    kernels.sign_sum(rows, weights if weighted else None, out)
-    np.testing.assert_array_equal(out, np.sign(plain_sum(rows, weights if weighted else np.ones_like(weights))))
-
-
-@settings(max_examples=60, deadline=None)
 @given(cases(), st.sampled_from([kernels.BY_WEIGHT, kernels.BY_COUNT, kernels.BY_NOTHING]))
 def test_a_disjoint_sum_takes_the_rows_that_have_the_sign(case, mode):
     rows, coefficients, _ = case
@@ -113,28 +85,12 @@ def test_ties_is_its_steps_one_after_the_other(case, weighted, tie_sign, mode, s
     sign = np.where(sign == 0, rows.dtype.type(tie_sign), sign)
     assert_same_bits(out, plain_disjoint(kept, coefficients, sign, mode) * rows.dtype.type(scale))
 
-    kernels.trim(rows, thresholds)
-    steps, signs = np.empty_like(out), np.empty_like(out)
-    kernels.sign_sum(rows, election, signs)
-    signs[signs == 0] = tie_sign
-    kernels.disjoint(rows, coefficients, signs, mode, steps)
-    assert_same_bits(out, steps * rows.dtype.type(scale))
-
-
-@given(arrays(np.float64, 5, elements=st.floats(width=32)), DTYPES)
-def test_all_finite_is_isfinite(values, dtype):
-    values = values.astype(dtype)
-    assert kernels.all_finite(values) == np.isfinite(values).all()
-    rows = np.ones((3, 700), dtype)[:, 1:690]
-    rows[2, 300:305] = values
-    assert kernels.all_finite(rows) == np.isfinite(values).all()
-
 
 def test_rows_must_be_contiguous_and_not_overlap():
     backwards = np.ones((3, 8), np.float32)[::-1]
     for rows in (np.ones((3, 8), np.float32)[:, ::2], backwards):
         with pytest.raises(ValueError, match="rows of contiguous entries"):
-            kernels.weighted_sum(rows, np.ones(3, np.float32), np.empty(rows.shape[1], np.float32))
+            kernels.disjoint(rows, *np.ones((2, 3), np.float32), 0, np.empty(rows.shape[1], np.float32))
 
 
 @pytest.mark.parametrize("module", ["kernels", "lots", "quantiles"])
