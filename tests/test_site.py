@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import browser as helper
@@ -80,11 +81,17 @@ def test_a_number_on_the_report_opens_the_cell_that_it_came_from(site: tuple[str
         driver.get(f"{url}studies/dare-source-selection/")
         number = driver.find_element("css selector", "#table-primary a.cell[href*='evaluation']")
         anchor = str(number.get_attribute("href")).rpartition("#")[2]
-        driver.execute_script("arguments[0].click()", number)
-        opened = helper.until(
-            lambda: driver.execute_script("return document.getElementById(arguments[0])?.open === true", anchor)
-        )
-        assert opened
-        text = driver.find_element("id", anchor).text
-    for part in ("config", "inputs", "trace", "computed", "density"):
-        assert part in text
+        scored = opened(driver, number, anchor)
+        asked = driver.find_element("css selector", f"[id='{anchor}'] a[href*='logits']")
+        made = opened(driver, asked, str(asked.get_attribute("href")).rpartition("#")[2])
+    assert all(part in scored for part in ("inputs", "trace", "computed"))
+    assert all(part in made for part in ("config", "inputs", "trace", "computed", "density"))
+
+
+def opened(driver: Any, link: Any, anchor: str) -> str:
+    """Follow *link* to a cell, which opens, and return what it says."""
+    driver.execute_script("arguments[0].click()", link)
+    assert helper.until(
+        lambda: driver.execute_script("return document.getElementById(arguments[0])?.open === true", anchor)
+    )
+    return str(driver.find_element("id", anchor).text)
