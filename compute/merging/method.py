@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar
 
 from compute import plugins
-from compute.errors import UsageError, unknown
+from compute.errors import UsageError
+from compute.plugin_options import Option, bind, options_of
 
 PACKAGE = "compute.merging.methods"
 
@@ -46,13 +45,6 @@ class MethodInfo:
     neutral: Mapping[str, object] = field(default_factory=dict)
     idempotent: bool = True
     affine: bool = True
-
-
-class Option(NamedTuple):
-    """Describe an option of a merge method: its type (a class or a Literal) and its default."""
-
-    type: Any
-    default: object
 
 
 def merge_method(*, title: str, paper: str, **demands: Any) -> Callable[[Method], Method]:
@@ -95,15 +87,7 @@ def method_info(name: str) -> MethodInfo:
 
 def method_options(name: str) -> dict[str, Option]:
     """Return the options of the merge method *name*, from its signature, in their order there."""
-    function = load_method(name)
-    # Methods import what they only name for type checkers: any stand-in resolves it here.
-    types = get_type_hints(function, localns=dict.fromkeys(("TaskVectors", "Array", "Combine", "Merged"), object))
-    parameters = inspect.signature(function).parameters.values()
-    return {
-        parameter.name: Option(types[parameter.name], parameter.default)
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
+    return options_of(load_method(name), ("TaskVectors", "Array", "Combine", "Merged"))
 
 
 def bind_options(name: str, options: Mapping[str, object]) -> dict[str, object]:
@@ -112,33 +96,4 @@ def bind_options(name: str, options: Mapping[str, object]) -> dict[str, object]:
     Raises UsageError for an option that the method does not have (with the nearest ones) or a value of the
     wrong type. What a number may be is for the method to say.
     """
-    known = method_options(name)
-    for option, value in options.items():
-        if option not in known:
-            raise unknown(f"option of {name}", option, known)
-        check_type(f"{option} of {name}", value, known[option].type)
-    return {option: default for option, (_, default) in known.items()} | dict(options)
-
-
-def check_type(what: str, value: object, expected: Any) -> None:
-    """Raise UsageError unless *value* is one of a Literal, or an instance of the *expected* class.
-
-    A number for a float is one that it can hold, and finite.
-    """
-    if get_origin(expected) is Literal:
-        if value not in get_args(expected):
-            raise unknown(what, value, get_args(expected))
-        return
-    accepted = (int, float) if expected is float else expected
-    if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
-        raise UsageError(f"{what} must be of type {expected.__name__}, not {value!r}")
-    if expected is float and not _is_finite(value):
-        raise UsageError(f"{what} must be a finite number, not {value!r}")
-
-
-def _is_finite(number: Any) -> bool:
-    """Whether *number* is one that a float can hold."""
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
+    return bind(name, method_options(name), options)

@@ -12,8 +12,8 @@ from compute import yaml_file
 from compute.errors import UsageError, unknown
 from compute.merging import presets
 from compute.merging.dare import Dare
-from compute.merging.method import check_type
 from compute.merging.recipe import Lines, Recipe
+from compute.plugin_options import check_type
 from compute.recipes import mergekit
 
 Missing = Literal["refuse", "zero", "mean"]

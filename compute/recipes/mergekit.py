@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compute.errors import UsageError, unknown
-from compute.merging.method import check_type
+from compute.plugin_options import check_type
 
 KNOWN = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype")
 """Keys of a document that are understood."""

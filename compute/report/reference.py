@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 from compute import plugins, study
 from compute.listing import PACKAGES
 from compute.locales import LOCALES
-from compute.merging.method import PACKAGE, MethodInfo, Option, method_info, method_options
+from compute.merging.method import PACKAGE, MethodInfo, method_info, method_options
+from compute.plugin_options import Option
 from compute.report.jinja import environment
 
 
