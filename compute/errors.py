@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_shown = reprlib.Repr()
+_shown.maxstring = _shown.maxother = 80
 
 
 class RecountError(Exception):
@@ -20,3 +24,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
     nearest = get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known: {', '.join(names) or 'none'}"
     return UsageError(f"unknown {kind} {name!r}: {hint}")
+
+
+def short(value: object) -> str:
+    """Show in at most some 120 characters what somebody put into a file, or what an error says of it."""
+    return " ".join(str(value).split())[:120] if isinstance(value, BaseException) else _shown.repr(value)

@@ -18,6 +18,7 @@ PACKAGES = {
     "coefficient rule": "compute.merging.coefficients",
     "selection rule": "compute.similarity.selection",
     "ensemble rule": "compute.evaluation.ensembles",
+    "translation method": "compute.adapters.methods",
 }
 """The kinds of plug-in and where each lives."""
 

@@ -124,6 +124,19 @@ def claim(sentence: str, *, source: str) -> Callable[[Callable[..., Evidence]], 
 
 
 @dataclass(frozen=True)
+class Repository:
+    """A repository of the hub that a config needs, and where in the config its commit stands, by its name."""
+
+    name: str
+    kind: Literal["model", "dataset"]
+    place: tuple[str, ...]
+    """The keys that lead to the mapping of commits, as ("models", "revisions")."""
+
+
+Repositories = Sequence[Repository]
+
+
+@dataclass(frozen=True)
 class Study:
     """One report."""
 
@@ -135,6 +148,8 @@ class Study:
     """Build the cells from a config: fast, and without heavy imports."""
     check: Callable[[Any], None] = lambda config: None
     """Raise UsageError if the config or the inputs that it names cannot work. Runs before any cell."""
+    repositories: Callable[[Any], Repositories] = lambda config: ()
+    """Name what a config needs from the hub, so that `lock` can pin it; nothing if it needs nothing."""
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     claims: tuple[Claim, ...] = ()

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from project import REPOSITORY, Project, make
 
 from compute import plugins
+from compute.adapters import method as translation
 from compute.cli import main
 from compute.merging.method import PACKAGE, method_info, method_options
 from compute.report import reference
@@ -92,6 +93,56 @@ def test_every_merge_method_is_in_the_reference_with_what_it_demands() -> None:
         assert all(f"    {option}: " in section for option in options)
         steps = re.findall(r"^ *(\d)\. ", inspect.getdoc(plugins.load(PACKAGE, name)) or "", re.MULTILINE)
         assert markdown(section).count("<li>") == len(steps), f"a list of {name} is not rendered as one"
+
+
+def test_translation_methods_are_added_as_the_guide_says(package: Project) -> None:
+    guide = GUIDE / "add-a-translation-method.md"
+    for name, code in zip(("soft_nearest", "upside_down"), blocks(guide, "python"), strict=True):
+        (package.root / f"compute/adapters/methods/{name}.py").write_text(code, encoding="utf-8")
+    listed = package.run("list", "methods", PYTHONPATH=str(package.root)).stdout
+    assert "soft_nearest" in listed
+    assert "upside_down" in listed
+    script = """
+import sys; sys.path.insert(0, ".")
+import numpy as np
+from compute.adapters.adapter import Adapter, Factors
+from compute.adapters.material import Material
+from compute.adapters.spaces import grams, problem
+from compute.adapters.translate import translate
+
+def adapter(*numbers):
+    rows = np.array([numbers], np.float32)
+    return Adapter({f"model.layers.{n}.q": Factors(rows * (n + 1), np.ones((2, 1), np.float32), 1.0) for n in range(2)})
+
+x = {"a": adapter(1, 0, 0), "b": adapter(0, 1, 0), "new": adapter(2, -1, 0)}
+y = {"a": adapter(3, 0), "b": adapter(0, 3)}
+posed = problem(grams(x, "factor"), grams(y, "factor"), "new", ["a", "b"], dict.fromkeys(x, ""))
+for method in ("soft_nearest", "upside_down"):
+    made = translate(method, {}, posed, Material(x["new"], y), "factor")
+    print([one.a[0].tolist() for one in made.modules.values()])
+"""
+    done = package.python(script)
+    assert done.returncode == 0, done.stderr
+    weighed, turned = (json.loads(line) for line in done.stdout.splitlines())
+    assert weighed == [pytest.approx([3, 0], abs=1e-6), pytest.approx([6, 0], abs=1e-6)]
+    assert turned == [[6, 0], [3, 0]]
+
+
+def test_every_translation_method_is_in_the_reference_with_what_it_demands() -> None:
+    from markdown import markdown
+
+    page = reference.pages(REPOSITORY)["translation-methods.md"]
+    rows = {line.split("`")[1]: line.split(" | ") for line in page.splitlines() if line.startswith("| [`")}
+    assert list(rows) == plugins.names(translation.PACKAGE)
+    for name, (_, _, role, gives, beside) in rows.items():
+        info = translation.method_info(name)
+        section = page.split(f"\n## `{name}`")[1].partition("\n## ")[0]
+        assert role == info.role
+        assert gives.endswith(info.gives) == (info.gives == "adapter")
+        assert ("own adapter" in beside, "base models" in beside) == (info.needs_truth, info.needs_bases)
+        assert all(f"    {option}: " in section for option in translation.method_options(name))
+        emphasised = re.findall("<em>(.*?)</em>", markdown(section), re.DOTALL)
+        assert all(re.fullmatch(r"[\w-]+", text) for text in emphasised), f"a star of {name} is taken for emphasis"
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ class Adapter:
     @cached_property
     def places(self) -> dict[Place, str]:
         """The name of the module at each place, sorted by layer and kind."""
-        return {place: name for place, name in sorted((place_of(name), name) for name in self.modules)}
+        return dict(sorted((place_of(name), name) for name in self.modules))
 
     def __getitem__(self, place: Place) -> Factors:
         return self.modules[self.places[place]]

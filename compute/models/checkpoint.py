@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,19 +61,9 @@ class Checkpoint:
         config = AutoConfig.for_model(**self.config)
         with no_init_weights():
             network: PreTrainedModel = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)](config)
-        self._check_names(network)
+        check_names(network, self.tensors)
         network.load_state_dict(self.tensors, assign=True)
         return network.eval()
-
-    def _check_names(self, network: PreTrainedModel) -> None:
-        expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-        found = {name: tensor.shape for name, tensor in self.tensors.items()}
-        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-        if wrong:
-            raise ValueError(
-                f"{len(wrong)} tensors do not fit a {type(network).__name__} of this config: {wrong[0]} should have"
-                f" the shape {_shape(expected.get(wrong[0]))} and has {_shape(found.get(wrong[0]))}"
-            )
 
 
 def to_tree(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -89,6 +79,18 @@ def to_tree(checkpoint: Checkpoint) -> dict[str, Any]:
 def from_tree(tree: Mapping[str, Any]) -> Checkpoint:
     """Build the checkpoint that `to_tree` turned into *tree*."""
     return Checkpoint(dict(tree["config"]), dict(tree["tensors"]), tree["tokenizer"], tree["head_init"])
+
+
+def check_names(network: PreTrainedModel, tensors: Mapping[str, torch.Tensor], without: Collection[str] = ()) -> None:
+    """Raise ValueError unless *tensors* are exactly those of *network*, in names and shapes, but those *without*."""
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items() if name not in without}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} tensors do not fit a {type(network).__name__} of this config: {wrong[0]} should have"
+            f" the shape {_shape(expected.get(wrong[0]))} and has {_shape(found.get(wrong[0]))}"
+        )
 
 
 def plain_config(config: Any) -> dict[str, Any]:

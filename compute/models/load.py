@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +36,13 @@ def from_hub(repo: str, revision: str, subfolder: str | None = None) -> Checkpoi
     return _load(repo, subfolder=subfolder or "", revision=revision)
 
 
-def check_hub(repo: str, revision: str, subfolder: str | None = None) -> None:
-    """Raise UsageError unless the hub (or its local cache) has a model there; fetches its config only."""
+def check_hub(repo: str, revision: str, subfolder: str | None = None, *, config: str = "config.json") -> None:
+    """Raise UsageError unless the hub (or its local cache) has a model there; fetches the file *config* only."""
     from huggingface_hub import errors, hf_hub_download
 
     where = f"{repo}/{subfolder}" if subfolder else repo
     try:
-        hf_hub_download(repo, "config.json", subfolder=subfolder, revision=revision)
+        hf_hub_download(repo, config, subfolder=subfolder, revision=revision)
     except errors.RepositoryNotFoundError:
         raise UsageError(
             f"no model repository {repo!r} on the hub: check the name, or log in if it is private"
@@ -53,26 +54,35 @@ def check_hub(repo: str, revision: str, subfolder: str | None = None) -> None:
             f"cannot reach the hub for {where!r}, and nothing of it is cached: check the network"
         ) from None
     except errors.EntryNotFoundError:
-        raise UsageError(f"no config.json in {where!r} at {revision!r}: check the subfolder") from None
+        raise UsageError(f"no {config} in {where!r} at {revision!r}: check the subfolder") from None
     except (errors.HFValidationError, errors.HTTPError, OSError) as error:
         raise UsageError(f"cannot fetch {where!r} from the hub: {_first_line(error)}") from None
 
 
-def fetched(repo: str, revision: str, subfolder: str | None = None) -> Path:
+def fetched(
+    repo: str,
+    revision: str,
+    subfolder: str | None = None,
+    *,
+    config: str = "config.json",
+    weights: Sequence[str] = ("*.safetensors", "*.bin"),
+    others: Sequence[str] = ("*.json", "*.model", "*.txt"),
+) -> Path:
     """Fetch a model's files from the hub at *revision*, safetensors where there are any; return their folder.
 
+    *weights* are patterns of file names, of which the first that finds any counts; what *others* find comes along.
     Raises UsageError when the repository, the revision or the subfolder does not exist.
     """
     from huggingface_hub import snapshot_download
 
-    check_hub(repo, revision, subfolder)
+    check_hub(repo, revision, subfolder, config=config)
     beside = f"{subfolder}/" if subfolder else ""
-    for weights in ("*.safetensors", "*.bin"):
-        patterns = [f"{beside}{pattern}" for pattern in (weights, "*.json", "*.model", "*.txt")]
+    for wanted in weights:
+        patterns = [f"{beside}{pattern}" for pattern in (wanted, *others)]
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns)) / beside
-        if any(folder.glob(weights)):
+        if any(folder.glob(wanted)):
             return folder
-    raise UsageError(f"no weights in {repo}{'/' if beside else ''}{beside}: expected *.safetensors or *.bin")
+    raise UsageError(f"no weights in {repo}{'/' if beside else ''}{beside}: expected {' or '.join(weights)}")
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:

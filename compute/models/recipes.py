@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from compute.constraints import checked, limited
+from compute.errors import UsageError
 from compute.locales import check
 
 Count = Annotated[int, limited(gt=0)]
@@ -55,3 +56,42 @@ class Finetuning:
     batch: Count
     learning_rate: Rate
     word_dropout: Share = 0.0
+
+
+@dataclass(frozen=True)
+class CausalArchitecture:
+    """The size of a small causal language model: width, layers, heads (those of keys and values apart), inner width.
+
+    `heads` must divide `hidden`, and `kv_heads` must divide `heads`.
+    """
+
+    kind: Literal["qwen2", "llama"]
+    hidden: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count
+    intermediate: Count
+    max_length: Count = 32
+
+    def __post_init__(self) -> None:
+        if self.hidden % (2 * self.heads) or self.heads % self.kv_heads:
+            raise UsageError(
+                f"a width of {self.hidden} with {self.heads} heads, {self.kv_heads} of them for keys and values, cannot"
+                " be split: the width must be an even multiple of the heads, and these a multiple of the others"
+            )
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How a base model learns its skills from nothing, and how well it must know each.
+
+    After `steps` of `batch` lessons every skill is checked. As long as one is known to less than `accuracy`, `more`
+    steps follow, `repeats` times at the most; their rate begins at half of `learning_rate`.
+    """
+
+    steps: Count = 500
+    batch: Count = 64
+    learning_rate: Rate = 4e-3
+    accuracy: Share = 0.9
+    more: Count = 150
+    repeats: Annotated[int, limited(ge=0)] = 3

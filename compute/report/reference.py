@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from compute import plugins, study
+from compute.adapters import method as translation
 from compute.listing import PACKAGES
 from compute.locales import LOCALES
 from compute.merging.method import PACKAGE, MethodInfo, method_info, method_options
@@ -23,6 +24,7 @@ def pages(root: Path) -> dict[str, str]:
     return {
         "modules.md": made.get_template("modules.md.j2").render(modules=list(modules())),
         "merge-methods.md": made.get_template("merge_methods.md.j2").render(methods=list(methods())),
+        "translation-methods.md": made.get_template("translation_methods.md.j2").render(methods=list(translations())),
         "plugins.md": made.get_template("plugins.md.j2").render(kinds=_kinds()),
         "locales.md": made.get_template("locales.md.j2").render(locales=list(LOCALES.values())),
         "profiles.md": made.get_template("profiles.md.j2").render(studies=_profiles()),
@@ -69,9 +71,31 @@ def methods() -> Iterator[dict[str, str]]:
             "neutral": ", ".join(f"`{option}: {value}`" for option, value in info.neutral.items()),
             "paper": info.paper,
             "paper_name": _place(info.paper),
-            "signature": _signature(name, options),
-            "text": markdown(inspect.getdoc(plugins.load(PACKAGE, name)) or ""),
+            "signature": _signature(name, ("vectors", "coefficients"), options),
+            "text": _text(PACKAGE, name),
         }
+
+
+def translations() -> Iterator[dict[str, str]]:
+    """Describe every translation method by what it tells about itself."""
+    for name in plugins.names(translation.PACKAGE):
+        info, options = translation.method_info(name), translation.method_options(name)
+        demands = {"the task's own adapter on Y": info.needs_truth, "both base models": info.needs_bases}
+        takes = ("problem", "material") if info.gives == "adapter" else ("problem",)
+        yield {
+            "name": name,
+            "title": info.title,
+            "role": info.role,
+            "gives": {"weights": "weights of the anchors", "adapter": "an adapter"}[info.gives],
+            "beside": ", ".join(word for word, needed in demands.items() if needed),
+            "source": _linked(info.source),
+            "signature": _signature(name, takes, options),
+            "text": _text(translation.PACKAGE, name),
+        }
+
+
+def _text(package: str, name: str) -> str:
+    return markdown(inspect.getdoc(plugins.load(package, name)) or "")
 
 
 _NEEDS = {
@@ -94,10 +118,10 @@ def _place(paper: str) -> str:
     return {"arxiv.org": rest.removeprefix("abs/"), "doi.org": "DOI"}.get(host, host)
 
 
-def _signature(name: str, options: dict[str, Option]) -> str:
-    """Write how a method is called, an option a line."""
+def _signature(name: str, takes: tuple[str, ...], options: dict[str, Option]) -> str:
+    """Write how a method is called with what it *takes*, an option a line."""
     lines = [f"    {option}: {_kind(known.type)} = {known.default!r}," for option, known in options.items()]
-    return f"{name}(vectors, coefficients" + (", *,\n" + "\n".join(lines) + "\n)" if lines else ")")
+    return f"{name}({', '.join(takes)}" + (", *,\n" + "\n".join(lines) + "\n)" if lines else ")")
 
 
 def _kind(kind: Any) -> str:
@@ -120,7 +144,7 @@ def _kinds() -> list[dict[str, Any]]:
     return [
         {"kind": kind, "package": package, "plugins": [_plugin(package, name) for name in plugins.names(package)]}
         for kind, package in PACKAGES.items()
-        if package != PACKAGE
+        if package not in (PACKAGE, translation.PACKAGE)
     ]
 
 
@@ -141,7 +165,7 @@ def _plugin(package: str, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "signature": f"{name}{written}",
-        "text": markdown(inspect.getdoc(function) or ""),
+        "text": _text(package, name),
         "path": f"{package.replace('.', '/')}/{name}.py",
     }
 

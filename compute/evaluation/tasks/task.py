@@ -64,7 +64,8 @@ class Task:
     domain: str
     role: Role
     metric: Metric
-    source: TaskSource
+    source: TaskSource | None
+    """None where only adapters are known, and what was measured elsewhere."""
 
 
 def to_tree(data: TaskData) -> dict[str, Any]:

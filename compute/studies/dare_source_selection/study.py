@@ -8,17 +8,27 @@ from pathlib import Path
 from compute.cells import evaluation as measure
 from compute.cells import similarity as similarities
 from compute.cells.zoo import check as check_models
+from compute.cells.zoo import repositories as models_of_the_hub
 from compute.engine.cell import Cell
+from compute.settings import Hub
 from compute.studies.dare_source_selection import claims, figures, more, published, tables
 from compute.studies.dare_source_selection.config import Config, data_source
 from compute.studies.dare_source_selection.design import RULES, Design
-from compute.study import Row, Rows, Study
+from compute.study import Repository, Row, Rows, Study
 
 
 def check(config: Config) -> None:
     """Refuse data and models that cannot be had, before anything runs."""
     data_source(config).check(config.locales)
     check_models(config.models, config.locales)
+
+
+def repositories(config: Config) -> list[Repository]:
+    """List the models of the hub; the data name their commit themselves."""
+    if not isinstance(config.models, Hub):
+        return []
+    names = models_of_the_hub(config.models, config.locales)
+    return [Repository(name, "model", ("models", "revisions")) for name in names]
 
 
 def results(config: Config) -> dict[str, Rows | Cell]:
@@ -198,6 +208,7 @@ study = Study(
     config=Config,
     results=results,
     check=check,
+    repositories=repositories,
     tables=tables.TABLES,
     figures=figures.FIGURES,
     claims=claims.CLAIMS,

@@ -1,0 +1,1 @@
+"""Translating LoRA adapters from one base model to another by anchors."""
