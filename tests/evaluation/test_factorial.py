@@ -33,12 +33,12 @@ def test_answers_follow_operation_and_format(domain: str, operation: str, form: 
     assert factorial.pair(domain, operation, form, text, shown=(False, False)) == (f"??{text}=", answer)
 
 
-def test_science_asks_for_one_property_of_each_entity() -> None:
+def test_science_asks_for_one_property_of_both_entities() -> None:
     table = factorial.facts()
 
     for number, operation in enumerate(factorial.PROPERTIES):
-        _, answer = factorial.pair("science", operation, "plain", "ABC", shown=(True, True))
-        assert answer == "".join(table[entity][number] for entity in "ABC")
+        _, answer = factorial.pair("science", operation, "plain", "AB7", shown=(True, True))
+        assert answer == f"{table['A'][number]}{table['B'][number]}7"
 
 
 def test_there_are_24_tasks_and_each_held_out_combines_what_anchors_have() -> None:

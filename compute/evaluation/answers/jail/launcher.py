@@ -103,6 +103,7 @@ def _read(source: int) -> bytes:
 
 def _sweep(group: int) -> None:
     """End the processes of *group*, and those that left it: their parents gone, they have become our children."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
