@@ -7,10 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
+
+STUDY = "dare-source-selection"
+ADAPTERS = "adapter-translation"
 
 TINY = {
     "locales": "sq-AL,de-DE,it-IT,tr-TR",
@@ -30,7 +34,55 @@ TINY = {
 }
 """Changes of the mini profile that make a build take seconds; the models learn nothing."""
 
-CHANGES = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
+TINY_ADAPTERS = {
+    "models.x.hidden": "16",
+    "models.x.layers": "2",
+    "models.x.heads": "2",
+    "models.x.kv_heads": "1",
+    "models.x.intermediate": "16",
+    "models.y.hidden": "16",
+    "models.y.layers": "1",
+    "models.y.heads": "2",
+    "models.y.kv_heads": "1",
+    "models.y.intermediate": "16",
+    "models.teaching": "{steps: 5, batch: 16, repeats: 0}",
+    "tasks.train": "8",
+    "tasks.evaluation": "8",
+    "lora.rank": "2",
+    "lora.alpha": "4",
+    "lora.batch": "4",
+    "lora.steps": "2",
+    "compared": "{mean: [factor], global_ridge: [factor], pertensor_ridge: [factor, delta], "
+    "topk_global_ridge: [factor], topk_pertensor_ridge: [factor], pertensor_mlp: [factor], "
+    "cross_lora: [delta], random_norm: [delta]}",
+    "everywhere": "{mean: [factor], pertensor_ridge: [delta], permuted: [delta]}",
+    "policies": "[shared]",
+    "runs": "1",
+    "lambdas": "[0.1]",
+    "neighbours": "[2]",
+    "anchor_counts": "[3, 6]",
+    "draws": "1",
+}
+"""The same for the study of adapters."""
+
+
+def changes(tiny: dict[str, str]) -> list[str]:
+    """Write changes of a config as a command takes them."""
+    return [part for key, value in tiny.items() for part in ("--set", f"{key}={value}")]
+
+
+CHANGES = changes(TINY)
+CHANGES_OF = {STUDY: CHANGES, ADAPTERS: changes(TINY_ADAPTERS)}
+
+LOOKING = ("accept", "list", "run", "show", "verify", "why")
+"""Commands that are told by an option in which study to look."""
+
+
+def in_study(study: str, arguments: Sequence[str]) -> list[str]:
+    """Narrow a command to a study in its tiny size: what one study's changes name, another one need not know."""
+    named = study in arguments or "--all" in arguments
+    where = [] if named else ["--study", study] if arguments[0] in LOOKING else [study]
+    return [*arguments, *where, *CHANGES_OF[study]]
 
 
 def hear_interrupts() -> None:
@@ -44,9 +96,10 @@ class Project:
 
     root: Path
 
-    def run(self, *arguments: str, tiny: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m compute` here."""
-        return self._run(["-m", "compute", *arguments, *(CHANGES if tiny else [])], environment)
+    def run(self, *arguments: str, tiny: bool | str = False, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m compute` here; *tiny* in that study, or in STUDY where it is True."""
+        study = STUDY if tiny is True else tiny
+        return self._run(["-m", "compute", *(in_study(study, arguments) if study else arguments)], environment)
 
     def python(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a script here, in an interpreter of its own."""

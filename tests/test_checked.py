@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from project import CHANGES, Project
+from project import CHANGES, STUDY, Project
 
 from compute import config as configs
 from compute import study as studies
@@ -50,15 +50,19 @@ def test_what_is_no_plain_config_is_not_kept(value: object) -> None:
         frozen(Whole((), [], value))
 
 
-@pytest.mark.parametrize("profile", ["mini", "full"])
+@pytest.mark.parametrize(
+    ("slug", "profile"), [(slug, profile) for slug in studies.slugs() for profile in studies.load(slug).profiles()]
+)
 @pytest.mark.parametrize("changes", [(), ("seed=7",)])
-def test_a_profile_comes_back_as_it_was_checked(tmp_path: Path, profile: str, changes: tuple[str, ...]) -> None:
-    for study in map(studies.load, studies.slugs()):
-        checked = Checked(tmp_path / "configs.json")
-        first = checked.load(study, profile, changes)
-        checked.save()
-        assert first == configs.load(study, profile, changes)
-        assert Checked(tmp_path / "configs.json").load(study, profile, changes) == first
+def test_a_profile_comes_back_as_it_was_checked(
+    tmp_path: Path, slug: str, profile: str, changes: tuple[str, ...]
+) -> None:
+    study = studies.load(slug)
+    checked = Checked(tmp_path / "configs.json")
+    first = checked.load(study, profile, changes)
+    checked.save()
+    assert first == configs.load(study, profile, changes)
+    assert Checked(tmp_path / "configs.json").load(study, profile, changes) == first
 
 
 def test_only_the_latest_configs_are_kept(tmp_path: Path) -> None:
@@ -95,8 +99,8 @@ def test_a_folder_that_tells_who_somebody_is_is_not_kept(tmp_path: Path, monkeyp
 
 def test_a_config_that_is_remembered_needs_no_pydantic(copied: Callable[[], Project]) -> None:
     project = copied()
-    assert project.run("build", "--all", tiny=True).returncode == 0
-    arguments = ["build", "--all", *CHANGES]
+    assert project.run("build", STUDY, tiny=True).returncode == 0
+    arguments = ["build", STUDY, *CHANGES]
     script = f"import sys; from compute.cli import main; main({arguments!r}, standalone_mode=False)"
     done = project.python(f"{script}; print('pydantic' in sys.modules)")
     assert done.stdout.splitlines()[-1] == "False", done.stdout + done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cluster import Cluster, until
-from project import CHANGES, REPOSITORY, Project, hear_interrupts
+from project import REPOSITORY, STUDY, Project, hear_interrupts, in_study
 
 pytest.importorskip("distributed")
 
@@ -43,7 +43,7 @@ def needed(project: Project) -> dict[Path, int]:
 def begun(project: Project, *arguments: str) -> subprocess.Popen[str]:
     """Start a command as a shell does, in a group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "compute", *arguments, *CHANGES],
+        [sys.executable, "-m", "compute", *in_study(STUDY, arguments)],
         cwd=project.root,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
@@ -149,7 +149,7 @@ def test_the_example_for_slurm_computes_in_jobs(project: Project, tmp_path: Path
         (programs / name).write_text(script, encoding="utf-8")
         (programs / name).chmod(0o755)
     done = subprocess.run(
-        [sys.executable, str(SLURM), "run", "utterances/*", *CHANGES],
+        [sys.executable, str(SLURM), *in_study(STUDY, ("run", "utterances/*"))],
         cwd=project.root,
         env={
             **os.environ,

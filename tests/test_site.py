@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,15 +11,19 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import browser as helper
 import pytest
-from project import Project
+from project import ADAPTERS, Project
 from selenium.webdriver import Chrome
 
 
 @pytest.fixture(scope="module")
 def site(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     folder = tmp_path_factory.mktemp("site")
+    project = Project(tmp_path_factory.mktemp("studies") / "project")
+    shutil.copytree(built.root, project.root, symlinks=True)
+    done = project.run("build", ADAPTERS, tiny=ADAPTERS)
+    assert done.returncode == 0, done.stderr
     with helper.serve(folder) as url:
-        helper.build(built.root, folder, url)
+        helper.build(project.root, folder, url)
         yield url, folder
 
 

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from compute.adapters.adapter import Adapter
 from compute.adapters.attached import Stack, attach
+from compute.evaluation.answers._batches import TOKENS
 from compute.evaluation.answers.judge import Answerer, Judged, judged
 from compute.evaluation.answers.score import score
 from compute.evaluation.tasks.task import Example, Metric
-from compute.models.prompts import encode
+from compute.models.prompts import Encoded, Pair, encode
 
 if TYPE_CHECKING:
     from compute.models.causal import CausalModel
+
+WRITTEN_AT_ONCE = 8 * TOKENS
+"""Tokens in a batch where answers are written on a GPU, which writes a token of many rows as fast as of few."""
 
 _LAST: dict[tuple[str, ...], Asked] = {}
 """The model that this process asked last, if any: building a network anew for every adapter would take longer."""
@@ -25,6 +29,7 @@ class Asked:
     def __init__(self, model: CausalModel, *, dtype: str, device: str) -> None:
         self.model = model
         self.network = model.network(dtype).to(device)
+        self._written_at_once = TOKENS if device == "cpu" else WRITTEN_AT_ONCE
         self._stack: Stack | None = None
 
     def score(
@@ -41,19 +46,28 @@ class Asked:
         A prompt and its answer have at most *max_length* tokens; where an answer is written, *new_tokens* of them are
         left for it. See compute.evaluation.answers.score.score.
         """
+        rows: list[Encoded] = []
+
+        def read(pairs: Sequence[Pair]) -> Encoded:
+            rows.append(encode(self.model, pairs, room))
+            return rows[-1]
+
         self._put(adapter)
-        room = max_length - new_tokens if metric in ("number", "code") else max_length
+        writes = metric in ("number", "code")
+        room = max_length - new_tokens if writes else max_length
         asked = Answerer(
             self.network,
-            lambda pairs: encode(self.model, pairs, room),
+            read,
             self.model.words.decode,
             self.model.pad_id,
             self.model.ends,
             new_tokens,
+            self._written_at_once if writes else TOKENS,
         )
         found: Judged = judged(metric, examples, asked)
         ids = [example.id for example in examples]
-        return score(found.correct, ids, metric, failed=found.failed, legacy=found.legacy)
+        cut = sum(each.cut for each in rows) / max(1, sum(len(each.ids) for each in rows))
+        return score(found.correct, ids, metric, failed=found.failed, legacy=found.legacy, cut=cut)
 
     def _put(self, adapter: Adapter | None) -> None:
         """Attach *adapter* in the place of the last one; none leaves the network as it was made."""

@@ -4,7 +4,7 @@ It knows the layout of the folder and checks all of it. It translates nothing an
 
     collection.yaml              the tasks, by name: domain, role, and optionally metric and data; the base models x, y
     adapters/{x,y}/TASK/         PEFT folders
-    results/SYSTEM/TASK.json     who answered what right: SYSTEM is base, oracle, or METHOD-SPACE
+    results/SYSTEM/TASK.json     who answered what right: SYSTEM is base, oracle, METHOD-SPACE or METHOD-SPACE-others
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ TASK_KEYS = ("domain", "role", "metric", "data")
 
 BESIDE = ("base", "oracle")
 """Systems that translate nothing: the model itself, and the adapter that was trained for the task."""
+
+OTHERS = "others"
+"""Ends the name of a system that translated each task by all other tasks, and not by the anchors alone."""
 
 
 @dataclass(frozen=True)
@@ -207,10 +210,12 @@ def _check_system(path: Path) -> None:
         raise UsageError(f"{path} is no folder: results lie in results/SYSTEM/TASK.json")
     if path.name in BESIDE:
         return
-    method, dash, space = path.name.rpartition("-")
+    method, dash, space = path.name.removesuffix(f"-{OTHERS}").rpartition("-")
     if not dash or space not in get_args(Space):
         expected = " or ".join(f"METHOD-{space}" for space in get_args(Space))
-        raise UsageError(f"{path}: unknown system {path.name!r}: expected {', '.join(BESIDE)}, {expected}")
+        raise UsageError(
+            f"{path}: unknown system {path.name!r}: expected {', '.join(BESIDE)}, {expected}, with or without -{OTHERS}"
+        )
     try:
         plugins.check(PACKAGE, method)
     except UsageError as error:
@@ -227,13 +232,12 @@ def _task_of(file: Path, names: set[str]) -> str:
 
 def _check_same_examples(task: Entry, recorded: list[Recorded]) -> None:
     """Refuse results of one task that are not about the same examples: they are compared one by one."""
-    counts = [(task.data.path, len(task.data.load().evaluation))] if task.data else []
-    lists: list[tuple[Path, list[str]]] = []
-    for one in recorded:
-        found = one.load()
-        counts.append((one.path, found["n"]))
-        if found["ids"]:
-            lists.append((one.path, found["ids"]))
+    told = [(one.path, one.load()) for one in recorded]
+    counts = [(path, found["n"]) for path, found in told]
+    lists = [(path, found["ids"]) for path, found in told if found["ids"]]
+    if task.data and recorded:
+        asked = [example.id for example in task.data.load().evaluation]
+        counts, lists = [(task.data.path, len(asked)), *counts], [(task.data.path, asked), *lists]
     for path, n in counts[1:]:
         if n != counts[0][1]:
             raise UsageError(

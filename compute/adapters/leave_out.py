@@ -32,11 +32,12 @@ def problems(
 ) -> dict[str, Problem]:
     """Describe the translation of each of *tasks* by all *candidates* but itself.
 
-    Candidates without adapters on both models are left out, as are tasks without one on X. With *truth*, tasks without
-    one on Y are left out, too.
+    Candidates without adapters on both models are left out, as are tasks without one on X or without any anchor. With
+    *truth*, tasks without one on Y are left out, too.
     """
     both = [task for task in candidates if task in x.tasks and task in y.tasks]
-    wanted = [task for task in tasks if task in x.tasks and (task in y.tasks or not truth)]
+    led = [task for task in tasks if any(one != task for one in both)]
+    wanted = [task for task in led if task in x.tasks and (task in y.tasks or not truth)]
     return {
         task: problem(x, y, task, [one for one in both if one != task], domains, seed=seeds[task], truth=truth)
         for task in wanted

@@ -62,15 +62,15 @@ def translated(collection: Collection, place: AdapterPlace, name: str, request: 
     """
     options = bind_options(request.method, request.options)
     _check_method(request.method, collection)
-    before = _identities(collection, place)
+    before = _identities(collection, place, request.method)
     query = place.load()
     x, y = ({task.name: getattr(task, model).load() for task in collection.anchors} for model in ("x", "y"))
     name = f"{name}, which is translated" if name in x else name
     posed = _problem(collection, {**x, name: query}, y, name, request)
     bases = _bases(collection) if method_info(request.method).needs_bases else (None, None)
     made = translate(request.method, options, posed, Material(query, y, *bases), request.space)
-    if _identities(collection, place) != before:
-        raise UsageError("adapters changed while they were read: translate again once they are settled")
+    if _identities(collection, place, request.method) != before:
+        raise UsageError("models or adapters changed while they were read: translate again once they are settled")
     names, models = _named_bases(collection, place)
     warnings = [*_about_method(request), *_about_starts(request, {**x, name: query}, y), *names, *_about_query(before)]
     return Translated(made, models, _found(request, options, posed, made, y), before, warnings)
@@ -165,13 +165,17 @@ def _called(base: FolderModel | HubModel | None, said: Iterable[str]) -> str:
     return counted[0][0] if counted else str(base.path) if base else ""
 
 
-def _identities(collection: Collection, place: AdapterPlace) -> dict[str, Any]:
-    """Return what tells all inputs apart: digests of files, or commits."""
+def _identities(collection: Collection, place: AdapterPlace, method: str) -> dict[str, Any]:
+    """Return what tells all inputs apart: digests of files, or commits; of base models where the method reads them."""
     anchors = {
         task.name: {"x": task.x.identity(files.digest), "y": task.y.identity(files.digest) if task.y else None}
         for task in collection.anchors
     }
-    return {"adapter": place.identity(files.digest), "anchors": anchors}
+    found = {"adapter": place.identity(files.digest), "anchors": anchors}
+    if not method_info(method).needs_bases:
+        return found
+    models = {"x": collection.x, "y": collection.y}
+    return {**found, "bases": {name: base.identity(files.digest) for name, base in models.items() if base}}
 
 
 def _bases(collection: Collection) -> tuple[Weight, Weight]:

@@ -22,8 +22,9 @@ Policy = Literal["shared", "independent"]
 """Whether all adapters of a model begin with the same A, or each with its own."""
 
 Answers = dict[str, dict[str, Any]]
-"""By task: accuracy, low, high (Wilson, 95 %), n, correct (per example), ids (a digest of the examples), metric,
-failed (answers from which nothing could be read) and legacy (accuracy by string match, for programs)."""
+"""By task: accuracy, low, high (Wilson, 95 %), n, correct (per example), ids (a digest of the examples', "" where they
+are not known), metric, failed (answers from which nothing could be read), legacy (accuracy by string match, for
+programs) and cut (the share of prompts that were too long, and lost their beginning)."""
 
 
 @cell(label="{model}/{policy}/{draw}/{tasks}", libraries=("torch", "transformers", "peft"))
@@ -98,17 +99,20 @@ def answers(
     from compute.evaluation.tasks.task import from_tree as task_of
     from compute.models.device import device
 
+    usable = [task for task, found in data.items() if not found["facts"]["problem"]]
+    wanted = [task for task in usable if adapters is None or task in adapters]
+    if not wanted:
+        return {}
     model = asked(base.identity, base.load, dtype=dtype, device=device())
     return {
         task: model.score(
             metrics[task],
-            task_of(found).evaluation,
+            task_of(data[task]).evaluation,
             from_tree(adapters[task]) if adapters else None,
             max_length=max_length,
             new_tokens=new_tokens,
         )
-        for task, found in data.items()
-        if not found["facts"]["problem"] and (adapters is None or task in adapters)
+        for task in wanted
     }
 
 
@@ -118,4 +122,5 @@ def recorded(place: Recorded, system: str, task: str) -> Answers:
     from compute.evaluation.answers.score import score
 
     found = place.load()
-    return {task: score(found["correct"], found["ids"], "recorded")}
+    scored = score(found["correct"], found["ids"], "recorded")
+    return {task: scored if found["ids"] else {**scored, "ids": ""}}

@@ -1,7 +1,8 @@
 """Cells that compare translated adapters with the base model, the mean of the anchors and the tasks' own adapters.
 
 Answers come in groups of tasks, `Sequence[Answers]`, as they were computed. A *run* is one training of all adapters:
-what was measured under `method`, `mean`, `base` and `oracle`, each in groups.
+what was measured under `method`, `mean`, `base` and `oracle`, each in groups. That a task's data cannot be used is
+found when they are read, long after the cells were planned: of such a task all numbers are None, and `why` says so.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from compute.engine.cell import cell
 Groups = Sequence[Answers]
 Run = Mapping[str, Groups]
 
+LEFT_OUT = "it was left out: see the audit of the data"
+
 
 @cell(label="{system}/{task}")
 def score_of(system: str, task: str, answers: Groups) -> dict[str, Any]:
-    """Take the score of one task from what was answered in all; raises ValueError for a task that was left out."""
-    return _score(answers, task)
+    """Take the score of one task from what was answered in all."""
+    return _score(answers, task) or _nothing("accuracy", "low", "high", "failed", "legacy", "cut")
 
 
 @cell(label="{task}")
@@ -27,7 +30,10 @@ def gate(task: str, base: Groups, oracle: Groups, seed: int) -> dict[str, Any]:
     """Say whether the task's own adapter gains enough for a share of its gain to mean anything."""
     from compute.adapters import scores
 
-    start, end = _correct(task, base, oracle)
+    found = _correct(task, base, oracle)
+    if not found:
+        return _nothing("difference", "low", "high") | {"usable": False}
+    start, end = found
     return {**scores.gate(start, end, seed)}
 
 
@@ -42,7 +48,10 @@ def outcome(
     from compute.adapters import scores
     from compute.evaluation.statistics import mcnemar, paired_bootstrap
 
-    right, middle, start, end = _correct(task, method, mean, base, oracle)
+    known = _correct(task, method, mean, base, oracle)
+    if not known:
+        return _nothing("difference", "low", "high", "p", "value")
+    right, middle, start, end = known
     found = paired_bootstrap(right, middle, seed=seed)
     gap = scores.gap(right, start, end, scores.gate(start, end, seed))
     compared = {"difference": found.mean, "low": found.low, "high": found.high, "p": mcnemar(right, middle)}
@@ -53,7 +62,7 @@ def outcome(
 def pooled(what: str, tasks: Sequence[str], runs: Sequence[Run], seed: int) -> dict[str, Any]:
     """Pool a method over *tasks* and runs: the share of the gap that it recovers, and its difference to the mean.
 
-    Tasks that had to be left out are left out here, too.
+    Tasks that had to be left out are left out here, too; without any other all is None.
     """
     from compute.adapters import scores
 
@@ -69,7 +78,8 @@ def pooled(what: str, tasks: Sequence[str], runs: Sequence[Run], seed: int) -> d
         for name in ("method", "base", "oracle", "mean")
     }
     if not keys:
-        raise ValueError(f"{what}: none of {', '.join(tasks)} could be measured: see the data audit")
+        ends = ("gap", "low", "high", "accuracy", "base", "oracle", "difference", "difference_low", "difference_high")
+        return _nothing(*ends) | {"tasks": 0, "of": 0, "wins": 0}
     return {**scores.pooled(systems["method"], systems["base"], systems["oracle"], systems["mean"], seed)}
 
 
@@ -87,6 +97,8 @@ def beside(what: str, pairs: Sequence[Mapping[str, Groups]], seed: int) -> dict[
         }
         for side in ("first", "second")
     )
+    if not firsts:
+        return _nothing("difference", "low", "high") | {"tasks": 0, "wins": 0}
     return {**scores.compared(firsts, seconds, seed)}
 
 
@@ -95,7 +107,8 @@ def over_draws(what: str, pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Summarise draws of anchors: the mean of what was pooled for each, and the lowest and the highest draw."""
     gaps = [pool["gap"] for pool in pools if pool["gap"] is not None]
     middle = sum(gaps) / len(gaps) if gaps else None
-    accuracy = sum(pool["accuracy"] for pool in pools) / len(pools)
+    known = [pool["accuracy"] for pool in pools if pool["accuracy"] is not None]
+    accuracy = sum(known) / len(known) if known else None
     ends = {"low": min(gaps, default=None), "high": max(gaps, default=None)}
     return {"gap": middle, **ends, "draws": len(pools), "accuracy": accuracy}
 
@@ -105,7 +118,10 @@ def document_gap(task: str, methods: Mapping[str, Groups], base: Groups, oracle:
     """Compute the gap recovered on one task as the document does: by the best of all *methods* on the test itself."""
     from compute.adapters import scores
 
-    start, end, *found = (_score(groups, task)["accuracy"] for groups in (base, oracle, *methods.values()))
+    known = _accuracies(task, base, oracle, *methods.values())
+    if not known:
+        return {"value": None}
+    start, end, *found = known
     return {"value": scores.document_rule(start, found, end)}
 
 
@@ -114,7 +130,8 @@ def domain_gap(domain: str, gaps: Sequence[Mapping[str, Any]], pooled: Mapping[s
     """Set the document's average of a domain's gaps beside the pooled gap of the declared method."""
     from compute.adapters import scores
 
-    why = "" if pooled["gap"] is not None else "no task of the domain has an oracle that clearly beats the base"
+    weak = "no task of the domain has an oracle that clearly beats the base" if pooled["of"] else "none was measured"
+    why = "" if pooled["gap"] is not None else weak
     ours = {"pooled": pooled["gap"], "low": pooled["low"], "high": pooled["high"], "why": why}
     return {"document": scores.document_average([gap["value"] for gap in gaps]), **ours}
 
@@ -124,24 +141,42 @@ def document_criterion(tasks: Sequence[str], learned: Mapping[str, Groups], mean
     """Compute the document's criterion on our scores: the best learned method of each task minus the mean, averaged."""
     from compute.adapters import scores
 
-    best = [[_score(groups, task)["accuracy"] for groups in learned.values()] for task in tasks]
-    return {"value": scores.document_criterion([_score(mean, task)["accuracy"] for task in tasks], best)}
+    known = [found for task in tasks if (found := _accuracies(task, mean, *learned.values()))]
+    if not known:
+        return {"value": None}
+    return {"value": scores.document_criterion([found[0] for found in known], [found[1:] for found in known])}
 
 
 def _joined(groups: Groups) -> Answers:
     return {task: score for group in groups for task, score in group.items()}
 
 
-def _score(groups: Groups, task: str) -> dict[str, Any]:
-    for group in groups:
-        if task in group:
-            return group[task]
-    raise ValueError(f"{task} was left out, as its data cannot be used: see the data audit")
+def _score(groups: Groups, task: str) -> dict[str, Any] | None:
+    """Find the score of a task; None for one that was left out."""
+    return next((group[task] for group in groups if task in group), None)
+
+
+def _nothing(*fields: str) -> dict[str, Any]:
+    """Say of a task that was left out what is known: nothing, and why."""
+    return dict.fromkeys(fields) | {"n": 0, "why": LEFT_OUT}
+
+
+def _scores(task: str, *systems: Groups) -> list[dict[str, Any]]:
+    """Find the scores of all *systems* on a task; none where one of them was not measured."""
+    found = [score for groups in systems if (score := _score(groups, task))]
+    return found if len(found) == len(systems) else []
+
+
+def _accuracies(task: str, *systems: Groups) -> list[float]:
+    return [score["accuracy"] for score in _scores(task, *systems)]
 
 
 def _correct(task: str, *systems: Groups) -> list[list[bool]]:
-    """Say for each system which examples of a task it got right; ValueError unless all had the same examples."""
-    found = [_score(groups, task) for groups in systems]
-    if len({score["ids"] for score in found}) > 1:
+    """Say for each system which examples of a task it got right, none where one was not measured.
+
+    ValueError unless all had the same examples.
+    """
+    found = _scores(task, *systems)
+    if len({score["ids"] for score in found if score["ids"]}) > 1:
         raise ValueError(f"{task}: systems were asked different questions, so they cannot be compared")
     return [score["correct"] for score in found]

@@ -54,7 +54,7 @@ def translated(
 ) -> Adapters:
     """Translate the adapters of *tasks* by those of all other *candidates*: no task is its own anchor.
 
-    Tasks and candidates without an adapter are left out; *pool* names the candidates.
+    Tasks and candidates without an adapter are left out, as are tasks without any anchor; *pool* names the candidates.
     """
     from compute.adapters.adapter import from_tree, to_tree
     from compute.adapters.leave_out import problems, translate_all
@@ -134,13 +134,14 @@ def nearest_anchors(
     return {
         task: {"names": names, "same_domain": sum(domains[name] == domains[task] for name in names) / len(names)}
         for task, names in chosen.items()
+        if names
     }
 
 
 @cell(label="{task}/{rule}")
 def nearest_of(task: str, rule: Rule, nearest: Mapping[str, Any]) -> dict[str, Any]:
-    """Take one task from the nearest anchors of all."""
-    found = nearest[task]
+    """Take one task from the nearest anchors of all; of one without an adapter nothing is known."""
+    found = nearest.get(task, {"names": [], "same_domain": None})
     return {**found, "names": ", ".join(found["names"])}
 
 
@@ -153,6 +154,7 @@ def hubs(by_rule: Mapping[str, Mapping[str, Any]], candidates: Sequence[str], do
         {"rule": rule, "anchor": name, "domain": domains[name], "times": times, "of": len(nearest)}
         for rule, nearest in by_rule.items()
         for name, times in hubs([one["names"] for one in nearest.values()], candidates).items()
+        if name in nearest
     ]
     return sorted(rows, key=lambda row: (row["rule"], -row["times"], row["anchor"]))
 

@@ -41,6 +41,7 @@ def command(
     from compute.recipes import result
 
     result.check_free(out)
+    _check_outside(out, folder)
     request = single.Request(method, space, _settings(settings), domain, seed)
     opened = collection.opened(folder)
     place = places.place(adapter, Path.cwd())
@@ -54,6 +55,12 @@ def command(
     except KeyboardInterrupt:
         options.stop(f"interrupted: nothing was written to {out}", options.INTERRUPTED)
     _say({"folder": str(out), **told}, as_json)
+
+
+def _check_outside(out: Path, collection: Path) -> None:
+    """Refuse a place among the adapters of a collection: a translated one would pass for one that was trained."""
+    if out.resolve().is_relative_to((collection / "adapters").resolve()):
+        raise UsageError(f"{out} lies among the adapters of the collection, which were trained: name a folder outside")
 
 
 def _settings(given: Sequence[str]) -> dict[str, object]:

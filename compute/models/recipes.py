@@ -62,7 +62,7 @@ class Finetuning:
 class CausalArchitecture:
     """The size of a small causal language model: width, layers, heads (those of keys and values apart), inner width.
 
-    `heads` must divide `hidden`, and `kv_heads` must divide `heads`.
+    `hidden` must be an even multiple of `heads`, and `heads` a multiple of `kv_heads`; UsageError otherwise.
     """
 
     kind: Literal["qwen2", "llama"]
@@ -86,7 +86,7 @@ class Teaching:
     """How a base model learns its skills from nothing, and how well it must know each.
 
     After `steps` of `batch` lessons every skill is checked. As long as one is known to less than `accuracy`, `more`
-    steps follow, `repeats` times at the most; their rate begins at half of `learning_rate`.
+    steps follow, `repeats` times at the most; their rate rises to half of `learning_rate`.
     """
 
     steps: Count = 500

@@ -146,25 +146,30 @@ def ablation(**bounds: tuple[float, float]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("independent_factor", "independent_delta", "holds"),
+    ("shared", "independent", "holds"),
     [
-        ((0.01, 0.08), (0.3, 0.5), True),
-        ((0.01, 0.35), (0.3, 0.5), None),
-        ((0.01, 0.08), (-0.3, -0.1), False),
-        ((0.01, 0.08), (0.1, 0.2), False),
-        ((0.6, 0.7), (0.3, 0.5), False),
+        ((0.3, 0.5), (0.01, 0.08), True),
+        ((0.3, 0.5), (0.01, 0.35), None),
+        ((-0.1, 0.05), (-0.4, -0.2), None),
+        ((-0.3, -0.2), (-0.6, -0.4), False),
+        ((0.3, 0.5), (0.6, 0.7), False),
     ],
 )
-def test_the_initialisation_is_judged_by_four_intervals(
-    independent_factor: tuple[float, float], independent_delta: tuple[float, float], holds: bool | None
+def test_factors_must_gain_something_and_clearly_more_from_a_shared_beginning(
+    shared: tuple[float, float], independent: tuple[float, float], holds: bool | None
 ) -> None:
-    frame = ablation(
-        shared_factor=(0.3, 0.5),
-        shared_delta=(0.32, 0.52),
-        independent_factor=independent_factor,
-        independent_delta=independent_delta,
-    )
-    assert claims.initialisation_decides.function(frame).holds is holds
+    frame = ablation(shared_factor=shared, independent_factor=independent)
+    assert claims.factors_need_one_beginning.function(frame).holds is holds
+
+
+@pytest.mark.parametrize(
+    ("delta", "holds"), [((0.1, 0.2), True), ((0.05, 0.2), None), ((-0.3, -0.1), False), ((0.09, 0.1), True)]
+)
+def test_delta_must_clearly_gain_more_than_factors_without_a_shared_beginning(
+    delta: tuple[float, float], holds: bool | None
+) -> None:
+    frame = ablation(independent_factor=(0.01, 0.08), independent_delta=delta)
+    assert claims.delta_survives.function(frame).holds is holds
 
 
 def test_claims_are_open_where_a_profile_has_no_rows() -> None:

@@ -87,6 +87,19 @@ def test_there_is_a_protection_here() -> None:
     assert sandbox.best_protection() in get_args(Protection)
 
 
+def test_hooks_alone_are_refused_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_hooks(program: str, protection: Protection) -> Outcome:
+        return Outcome("passed" if protection == "hooks" else "failed", 0.1, "", protection)
+
+    monkeypatch.setattr(sandbox, "run", only_hooks)
+    monkeypatch.delenv(sandbox.ASKED, raising=False)
+    best = sandbox.best_protection.__wrapped__
+    with pytest.raises(UsageError, match=f"{sandbox.ASKED}=hooks"):
+        best()
+    monkeypatch.setenv(sandbox.ASKED, "hooks")
+    assert best() == "hooks"
+
+
 def test_a_program_that_comes_to_its_end_passes(protection: Protection) -> None:
     found = tried("if __name__ == '__main__':\n    print('done')", protection)
     assert (found.ok, found.reason, found.output) == (True, "passed", "done\n")

@@ -14,7 +14,8 @@ filters
     up, and a process that leaves its group is hunted down afterwards instead of being ended by the kernel.
 hooks
     Elsewhere. Python itself is asked to refuse files, sockets and processes (an audit hook). This stops thoughtless
-    programs, not one that brings its own machine code. `Outcome.isolated` is then False.
+    programs, not one that brings its own machine code. `Outcome.isolated` is then False. As that may not be enough,
+    it is taken for the best only where the variable RECOUNT_SANDBOX is set to "hooks".
 
 In all of them the limits are the kernel's (`Limits`), the environment is empty, standard input is empty, root becomes
 nobody, and output beyond the limit ends the program. Memory is limited for each process: a program may take as many
@@ -38,7 +39,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import compute
 from compute.errors import RecountError, UsageError
 from compute.evaluation.answers._request import environment, fill, folder_for, package, request
 from compute.evaluation.answers.limits import DEFAULT, Limits, Protection
@@ -69,6 +69,9 @@ class Outcome:
         return self.protection != "hooks"
 
 
+ASKED = "RECOUNT_SANDBOX"
+"""The variable by which a protection is accepted that the kernel has no part in."""
+
 TAIL = 2000
 _START_WITHIN, _GRACE = 60.0, 5.0
 """Seconds: for the launcher to start the program, whose own time begins then, and for it to end when asked to."""
@@ -97,7 +100,10 @@ def run(
 
 @cache
 def best_protection() -> Protection:
-    """Find the best protection that works here by trying them, once per process; UsageError if none does."""
+    """Find the best protection that works here by trying them, once per process; UsageError if none does.
+
+    Hooks alone count only where somebody said so, see above.
+    """
     problems = []
     if os.name != "posix":
         raise UsageError("programs can be judged on Linux and macOS only: elsewhere nothing would keep them in")
@@ -107,8 +113,11 @@ def best_protection() -> Protection:
         except (RecountError, OSError) as error:
             problems.append(f"{each}: {str(error).splitlines()[-1]}")
             continue
-        if outcome.ok:
+        if outcome.ok and (outcome.isolated or os.environ.get(ASKED) == each):
             return each  # type: ignore[no-any-return]
+        if outcome.ok:
+            problems.append(f"{each}: set {ASKED}={each} if what a model wrote may run with no more than that")
+            continue
         problems.append(f"{each}: an empty program ended with {outcome.reason}")
     raise UsageError(f"programs cannot be judged here, because nothing would keep them in ({'; '.join(problems)})")
 
@@ -210,6 +219,6 @@ class _Run:
 
 
 _START = f"""import sys
-sys.path.insert(0, {str(Path(compute.__file__).parents[1])!r})
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from compute.evaluation.answers.jail.launcher import main
 main()"""

@@ -55,7 +55,7 @@ class Domain:
 
 
 def _first_two(function: Callable[[int, int], int]) -> Callable[[str], str]:
-    """Compute *function* of two digits, and keep the character after them."""
+    """Compute *function* of the first two of three digits, and keep the third."""
     return lambda text: f"{function(int(text[0]), int(text[1]))}{text[2]}"
 
 
@@ -78,7 +78,7 @@ def facts() -> dict[str, str]:
 
 
 def _numbers() -> list[str]:
-    return ["".join(digits) for digits in product(OPERANDS, OPERANDS, DIGITS + LETTERS)]
+    return ["".join(digits) for digits in product(OPERANDS, OPERANDS, DIGITS)]
 
 
 def _words() -> list[str]:
@@ -120,7 +120,7 @@ DOMAINS: Mapping[str, Domain] = {
         dict([PLAIN, ("shifted", ("^", _next))]),
     ),
 }
-"""Math: two digits to work on, and a character that stays. Code: a word of three different letters. Science: two
+"""Math: three digits, of which the first two are worked on. Code: a word of three different letters. Science: two
 entities, of which a property is wanted, and a digit that stays."""
 
 

@@ -38,7 +38,7 @@ def skills(design: Design) -> Rows | Cell:
 
 def starts(design: Design) -> Iterator[Row]:
     """Whether all adapters of a model begin alike, as far as can be seen of them."""
-    for policy in design.config.policies:
+    for policy in design.policies:
         for model in ("X", "Y"):
             found = translation.start_audit(design.adapters(model, Training(policy)))
             yield {"model": model, "policy": policy, "found": found}
@@ -46,7 +46,7 @@ def starts(design: Design) -> Iterator[Row]:
 
 def diagnostics(design: Design) -> Iterator[Row]:
     """How near the declared method's predictions come to the adapters that were trained, weight by weight."""
-    for policy in design.config.policies:
+    for policy in design.policies:
         for space in design.spaces:
             system = design.system(design.config.primary, space, design.others)
             found = design.diagnosed(system, list(design.tasks), Training(policy))
@@ -56,7 +56,7 @@ def diagnostics(design: Design) -> Iterator[Row]:
 def selections(design: Design) -> Iterator[Row]:
     """Which anchors are nearest to each task that is held out."""
     for rule in RULES:
-        for name in design.held_out:
+        for name in (name for name, task in design.tasks.items() if task.role == "held-out"):
             found = translation.nearest_of(name, rule, _nearest(design, rule))
             yield {"domain": design.domains[name], "task": name, "rule": rule, "top": found}
 

@@ -44,7 +44,7 @@ def _held_out(design: Design) -> dict[str, list[Pair]]:
 
 def _nearest(design: Design) -> list[Pair]:
     """The nearest anchors, fewer than half of them, beside all; as near to the document's 8 as the config has it."""
-    few = [count for count in design.config.neighbours if 2 * count < len(design.anchors)]
+    few = [count for count in design.neighbours if 2 * count < len(design.anchors)]
     return [
         Pair(
             design.system("topk_pertensor_ridge", design.config.space, design.fixed, k=count, centred=True),
@@ -57,7 +57,7 @@ def _nearest(design: Design) -> list[Pair]:
 
 def _more(design: Design) -> list[Pair]:
     """The most anchors beside the fewest, draw by draw."""
-    counts, declared = design.config.anchor_counts, design.config.primary
+    counts, declared = design.anchor_counts, design.config.primary
     if len(counts) < 2:
         return []
     drawn = (

@@ -16,6 +16,7 @@ from compute.settings import Commit, Count
 Translation = Annotated[str, checked(lambda name: plugins.check("compute.adapters.methods", name))]
 Space = Literal["factor", "b", "delta"]
 Policy = Literal["shared", "independent"]
+Dtype = Literal["float32", "bfloat16"]
 Options = Mapping[str, bool | int | float | str]
 
 BASELINES = ("mean", "domain_mean", "nearest")
@@ -63,10 +64,14 @@ class Hub:
 
 @dataclass(frozen=True)
 class Collected:
-    """Adapters that were made elsewhere: a folder as compute.adapters.collection describes it. Nothing is trained."""
+    """Adapters that were made elsewhere: a folder as compute.adapters.collection describes it. Nothing is trained.
+
+    `dtype` is what model Y computes in, and `together` of how many tasks one cell asks, where Y is among them.
+    """
 
     folder: str
-    revisions: Mapping[str, Commit] = field(default_factory=dict)
+    dtype: Dtype = "float32"
+    together: Count = 1
     kind: Literal["collected"] = "collected"
 
 
@@ -96,10 +101,13 @@ class Config:
 
     seed: int
     models: Annotated[Made | Hub | Collected, limited(discriminator="kind")]
-    lora: LoraRecipe
-    """`lora.together` also says of how many tasks one cell asks: a cell is what is kept, or lost, as one."""
     compared: Mapping[Translation, tuple[Space, ...]]
     """The methods of the main table, each with the spaces that it is shown in."""
+    lora: LoraRecipe | None = None
+    """How adapters are trained; None for those that were made elsewhere.
+
+    `lora.together` also says of how many tasks one cell asks: a cell is what is kept, or lost, as one.
+    """
     tasks: Annotated[MadeTasks | HubTasks, limited(discriminator="kind")] | None = None
     """None for adapters that were made elsewhere, which bring their tasks."""
     primary: Translation = "pertensor_ridge"
@@ -109,10 +117,13 @@ class Config:
     """The methods that are measured on every task, each task being left out of its own anchors."""
     options: Annotated[Mapping[str, Options], checked(_options)] = field(default_factory=dict)
     """Options of methods, by method, where they are not to be the method's own defaults."""
-    policies: tuple[Policy, ...] = ("shared", "independent")
-    """How adapters begin; the first is that of all results but the ablation."""
+    policies: Annotated[tuple[Policy, ...], limited(min_length=1)] = ("shared", "independent")
+    """How adapters begin; the first is that of all results but the ablation. A collection's are as they are."""
     runs: Count = 1
-    """How often all adapters are trained, from other beginnings and in another order, for the ablation."""
+    """How often all adapters are trained, from other beginnings and in another order, for the ablation.
+
+    Those of a collection were trained once.
+    """
     lambdas: tuple[Annotated[float, limited(gt=0)], ...] = ()
     neighbours: tuple[Count, ...] = ()
     """Numbers of nearest anchors (k)."""
@@ -126,11 +137,20 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse a config whose parts do not fit each other."""
-        if (self.tasks is None) != (self.models.kind == "collected"):
-            raise UsageError("tasks: needed for models that are made or found, and brought along by a collection")
+        for name, given in (("tasks", self.tasks), ("lora", self.lora)):
+            if (given is None) != isinstance(self.models, Collected):
+                raise UsageError(f"{name}: needed for models that are made or found, and brought along by a collection")
         if "factor" not in self.compared.get("mean", ()):
             raise UsageError("compared: needs `mean: [factor]`, which all else is compared with")
         if self.space not in self.compared.get(self.primary, ()):
             raise UsageError(f"compared: lacks the declared method, `{self.primary}: [{self.space}]`")
         if isinstance(self.models, Made) and not isinstance(self.tasks, MadeTasks):
             raise UsageError("tasks: models that are made here know the made tasks alone: set `kind: made`")
+
+    @property
+    def asking(self) -> LoraRecipe | Collected:
+        """What says in which `dtype` model Y is asked, and about how many tasks `together`."""
+        if self.lora is not None:
+            return self.lora
+        assert isinstance(self.models, Collected)  # as is checked above
+        return self.models

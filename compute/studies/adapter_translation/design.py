@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from compute.adapters.collection import OTHERS
+from compute.adapters.method import method_info
 from compute.cells import comparison, translation
-from compute.cells.adapters import Policy
 from compute.engine.cell import Cell
 from compute.engine.keys import derived_seed
 from compute.evaluation.tasks.task import Task
@@ -20,7 +21,7 @@ from compute.studies.adapter_translation.zoo import Groups, Zoo, zoo
 class Training:
     """One training of all adapters: how they begin, and which repetition this is."""
 
-    policy: Policy
+    policy: str
     run: int = 0
 
 
@@ -51,6 +52,15 @@ class System:
         """Name method and space as a collection's recorded results do."""
         return f"{self.method}-{self.space}"
 
+    @property
+    def needs_bases(self) -> bool:
+        """Whether the method looks at the weights of both models."""
+        return method_info(self.method).needs_bases
+
+
+AS_FOUND = "as found"
+"""How adapters begin that were made elsewhere: nobody but their factors can tell."""
+
 
 class Design:
     """The cells of the study, made on demand from one config; the same call is always the same cell."""
@@ -63,7 +73,8 @@ class Design:
         self.zoo: Zoo = zoo(config)
         self.tasks: Mapping[str, Task] = {task.name: task for task in self.zoo.tasks}
         self.domains = {name: task.domain for name, task in self.tasks.items()}
-        self.first = Training(config.policies[0])
+        self.policies: tuple[str, ...] = (AS_FOUND,) if self.zoo.parts else config.policies
+        self.first = Training(self.policies[0])
 
     @cached_property
     def anchors(self) -> list[str]:
@@ -79,6 +90,16 @@ class Design:
     def measured(self) -> list[str]:
         """Name the tasks whose answers can be judged, anchors or not."""
         return self.zoo.measured
+
+    @cached_property
+    def anchor_counts(self) -> list[int]:
+        """The numbers of anchors to be drawn, as far as there are so many."""
+        return [count for count in self.config.anchor_counts if count <= len(self.anchors)]
+
+    @cached_property
+    def neighbours(self) -> list[int]:
+        """The numbers of nearest anchors to be looked at, as far as there are so many."""
+        return [count for count in self.config.neighbours if count <= len(self.anchors)]
 
     @cached_property
     def fixed(self) -> Pool:
@@ -100,8 +121,8 @@ class Design:
 
     def trainings(self) -> Iterator[Training]:
         """List all trainings: every policy, every repetition."""
-        for policy in self.config.policies:
-            for run in range(self.config.runs):
+        for policy in self.policies:
+            for run in range(1 if self.zoo.parts else self.config.runs):
                 yield Training(policy, run)
 
     def system(self, method: str, space: Space, pool: Pool, **options: float) -> System:
@@ -115,17 +136,17 @@ class Design:
 
     def base(self, tasks: Sequence[str]) -> Groups | None:
         """Ask model Y as it is."""
-        return self.zoo.answers("base", tasks, lambda group: None)
+        return self.zoo.answers("base", tasks, lambda group: None, ["base"])
 
     def oracle(self, tasks: Sequence[str], training: Training | None = None) -> Groups | None:
         """Ask model Y with the adapters that were trained on the tasks themselves."""
-        adapters = self.adapters("Y", training)
-        return self.zoo.answers("oracle", tasks, lambda group: adapters)
+        every = None if self.zoo.parts else self.adapters("Y", training)
+        return self.zoo.answers("oracle", tasks, lambda group: every or self.adapters("Y", training, group), ["oracle"])
 
-    def adapters(self, model: str, training: Training | None = None) -> Cell:
-        """All adapters of a model."""
+    def adapters(self, model: str, training: Training | None = None, tasks: Sequence[str] = ()) -> Cell:
+        """All adapters of a model, or those of *tasks* where they can be had without the others."""
         asked = training or self.first
-        return self.zoo.adapters(model, asked.policy, asked.run)
+        return self.zoo.adapters(model, asked.policy, asked.run, tasks)
 
     def grams(self, model: str, space: Space, training: Training | None = None) -> Cell:
         """Inner products of all adapters of a model."""
@@ -133,10 +154,19 @@ class Design:
 
     def asked(self, system: System, tasks: Sequence[str], training: Training | None = None) -> Groups | None:
         """Ask model Y with translated adapters; None where that was not measured and cannot be."""
-        return self.zoo.answers(system.slug, tasks, lambda group: self._translated(system, group, training))
+        can = not system.needs_bases or all(self.zoo.bases.values())
+        adapters = (lambda group: self._translated(system, group, training)) if can else None
+        return self.zoo.answers(system.slug, tasks, adapters, self._recorded_as(system))
+
+    def _recorded_as(self, system: System) -> list[str]:
+        """Name what a collection calls the results of *system*: they are of the config's options and fixed anchors."""
+        if system.options != self.config.options.get(system.method, {}):
+            return []
+        named = ((self.fixed, system.slug), (self.others, f"{system.slug}-{OTHERS}"))
+        return [name for pool, name in named if pool.tasks == system.pool.tasks]
 
     def _translated(self, system: System, tasks: Sequence[str], training: Training | None) -> Cell:
-        bases = self.zoo.bases if system.method == "cross_lora" else {"X": None, "Y": None}
+        bases = self.zoo.bases if system.needs_bases else {"X": None, "Y": None}
         return translation.translated(
             self.adapters("X", training), self.adapters("Y", training), *self._looked_at(system, tasks, training),
             bases["X"], bases["Y"],

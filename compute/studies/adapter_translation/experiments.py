@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from compute.cells import comparison, translation
+from compute.cells import comparison, honesty, translation
 from compute.engine.cell import Cell
+from compute.studies.adapter_translation import audits
 from compute.studies.adapter_translation.config import BASELINES, CEILINGS, CONTROLS, DOCUMENTS, Space
 from compute.studies.adapter_translation.design import Design, Pool, System, Training
+from compute.studies.adapter_translation.notes import LEAST
 from compute.study import Row
 
 
@@ -60,11 +62,13 @@ def document(design: Design) -> Iterator[Row]:
 def domains(design: Design) -> Iterator[Row]:
     """Each domain: how many anchors it has, and the gap recovered by the document's rule and by ours."""
     gaps = {str(row["task"]): row["rule"] for row in document(design)}
+    data = {str(row["task"]): row["audit"] for row in audits.data(design)}
     system = design.system(*design.primary, design.fixed)
     for domain in dict.fromkeys(design.domains.values()):
         members = [task for task in design.held_out if design.domains[task] == domain]
-        count = sum(design.domains[task] == domain for task in design.anchors)
-        row = {"domain": domain, "anchors": count, "underpowered": count < 6}
+        own = [task for task in design.anchors if design.domains[task] == domain]
+        known = {task: found for task, found in data.items() if task in own}
+        row = {"domain": domain, "size": honesty.domain_size(domain, known, own, LEAST)}
         pooled = design.pooled(f"{system.slug}/{domain}", system, members)
         if pooled and gaps:
             yield {**row, "gaps": comparison.domain_gap(domain, [gaps[task] for task in members], pooled)}
@@ -98,7 +102,7 @@ def methods(design: Design) -> Iterator[Row]:
 def anchors(design: Design) -> Iterator[Row]:
     """Experiment 2, first half: the more anchors, the better?"""
     for name, space in (("mean", "factor"), *_both(design)):
-        for count in design.config.anchor_counts:
+        for count in design.anchor_counts:
             found = [_of_pool(design, name, space, design.drawn(count, draw)) for draw in range(design.config.draws)]
             whole = [pooled for pooled in found if pooled]
             if whole:
@@ -114,7 +118,7 @@ def _of_pool(design: Design, method: str, space: Space, pool: Pool) -> Cell | No
 def neighbours(design: Design) -> Iterator[Row]:
     """Experiment 2, second half: does it help to look at the nearest anchors alone?"""
     for space in design.spaces:
-        for count in design.config.neighbours:
+        for count in design.neighbours:
             system = design.system("topk_pertensor_ridge", space, design.fixed, k=count, centred=True)
             if pooled := design.pooled(f"{system.slug}/k={count}", system, design.held_out):
                 yield {"k": count, **_described(system), "pooled": pooled}
@@ -125,7 +129,7 @@ def pools(design: Design) -> Iterator[Row]:
     for domain in dict.fromkeys(design.domains.values()):
         members = [task for task in design.held_out if design.domains[task] == domain]
         for pool in _pools(design):
-            system = design.system(*design.primary, pool)
+            system = design.system(*design.primary, design.fixed if pool.tasks == design.fixed.tasks else pool)
             if members and (pooled := design.pooled(f"{system.slug}/{domain} by {pool.name}", system, members)):
                 yield {"domain": domain, "pool": pool.name, "size": len(pool.tasks), "pooled": pooled}
 
@@ -158,7 +162,7 @@ def initialisation(design: Design) -> Iterator[Row]:
 
 def initialisation_all(design: Design) -> Iterator[Row]:
     """The ablation, over all runs together."""
-    for policy in design.config.policies:
+    for policy in design.policies:
         trainings = [training for training in design.trainings() if training.policy == policy]
         yield from _ablated(design, "all", policy, trainings)
 

@@ -112,7 +112,7 @@ def held_out(main: DataFrame, tasks: DataFrame, methods: DataFrame) -> alt.Chart
     translated = chosen.assign(system=chosen["label"].where(chosen["method"] != "mean", "mean of the anchors"))
     frame = pd.concat([_ends(known, "base"), translated.sort_values("role", kind="stable"), _ends(known, "oracle")])
     return dots_with_intervals(
-        frame,
+        _measured(frame),
         x="score_accuracy",
         low="score_low",
         high="score_high",
@@ -123,6 +123,11 @@ def held_out(main: DataFrame, tasks: DataFrame, methods: DataFrame) -> alt.Chart
         "translation and the oracle.",
         titles={"score_accuracy": "Accuracy", "task": "Task", "system": "Adapter"},
     )
+
+
+def _measured(frame: DataFrame) -> DataFrame:
+    """Leave out tasks that could not be measured, as their data cannot be used."""
+    return frame[frame["score_accuracy"].notna()]
 
 
 def _ends(tasks: DataFrame, name: str) -> DataFrame:
@@ -250,7 +255,7 @@ def base_and_oracle(tasks: DataFrame) -> alt.Chart:
     from compute.report.charts import dots_with_intervals
 
     return dots_with_intervals(
-        pd.concat([_ends(tasks, name) for name in ("base", "oracle")]),
+        _measured(pd.concat([_ends(tasks, name) for name in ("base", "oracle")])),
         x="score_accuracy",
         low="score_low",
         high="score_high",

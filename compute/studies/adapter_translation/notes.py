@@ -27,4 +27,5 @@ def notes(design: Design, asked: Mapping[str, Rows], looked_into: Mapping[str, R
         primary=[row["pooled"] for row in asked["methods"] if row["primary"]],
         least=LEAST,
         left_out=design.zoo.left_out,
+        skills=looked_into["skills"],
     )

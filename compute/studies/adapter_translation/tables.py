@@ -81,6 +81,7 @@ TABLES = (
         Column("gate_why", "Why not"),
         Column("oracle_n", "Examples", "number", digits=0),
         Column("oracle_failed", "No answer found", "number", digits=0, note="answers of the oracle, counted wrong"),
+        Column("oracle_cut", "Prompts cut", "percent", digits=0, note="too long: they lost their beginning"),
     ),
     _table(
         "document",
@@ -94,8 +95,8 @@ TABLES = (
         "domains",
         "Gap recovered, by domain: the document's average of ratios, and the declared method's pooled gap",
         DOMAIN,
-        Column("anchors", "Anchors", "number", digits=0),
-        Column("underpowered", "Fewer than six", "bool"),
+        Column("size_anchors", "Anchors", "number", digits=0, note="without those that were dropped"),
+        Column("size_underpowered", "Fewer than six", "bool"),
         Column("gaps_document", "By the document's rule", "number", digits=3),
         Column("gaps_pooled", "Declared method, pooled", "percent", "gaps_low", "gaps_high"),
         Column("gaps_why", "Why not"),

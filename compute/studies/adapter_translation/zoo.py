@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from compute.adapters.collection import opened
+from compute.adapters.alike import Looks
+from compute.adapters.collection import BESIDE, LEAST_ANCHORS, OTHERS, Collection, opened
 from compute.adapters.recorded import Recorded
 from compute.cells import adapters as adapting
 from compute.cells import language_models
-from compute.cells.adapters import Policy
 from compute.cells.tasks import task_data
 from compute.engine.cell import Cell
 from compute.errors import UsageError
@@ -37,59 +37,72 @@ class Zoo:
     """The language models X and Y; None where only their adapters are known."""
     taught: Mapping[str, Cell] = field(default_factory=dict)
     """The models with what they know of their skills, where they are made here."""
-    parts: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
-    """The adapters of X and Y, where they were made elsewhere."""
+    parts: Mapping[str, Mapping[str, Cell]] = field(default_factory=dict)
+    """The adapters of X and Y, by task, where they were made elsewhere."""
     recorded: Mapping[str, Mapping[str, Recorded]] = field(default_factory=dict)
     """What was measured elsewhere, by system and task."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Tasks that cannot be used at all, and why."""
+    """Tasks and results that cannot be used at all, and why."""
 
     @property
     def measured(self) -> list[str]:
-        """Name the tasks whose answers can be judged, or were."""
-        known = self.recorded.get("base", {})
-        return [task.name for task in self.tasks if task.metric != "none" or task.name in known]
+        """Name the tasks whose answers can be judged, or were, without translation and with their own adapters."""
+        known = [self.recorded.get(system, {}) for system in BESIDE]
+        return [
+            task.name
+            for task in self.tasks
+            if (self.can_ask(task.name) and task.metric != "none") or all(task.name in places for places in known)
+        ]
 
-    def adapters(self, model: str, policy: Policy, run: int = 0) -> Cell:
-        """All tasks' adapters of a model."""
+    def adapters(self, model: str, policy: str, run: int = 0, tasks: Sequence[str] = ()) -> Cell:
+        """All tasks' adapters of a model, or those of *tasks* where they can be had without the others."""
         if self.parts:
-            return adapting.joined(model, self.parts[model])
+            wanted = tasks or list(self.parts[model])
+            return adapting.joined(model, [self.parts[model][task] for task in wanted])
         groups = [self._trained(model, policy, run, group) for group in self.grouped(list(self.data))]
         return adapting.joined(f"{model}/{policy}/{run}", groups)
 
-    def _trained(self, model: str, policy: Policy, run: int, group: Sequence[str]) -> Cell:
+    def _trained(self, model: str, policy: str, run: int, group: Sequence[str]) -> Cell:
         config, data = self.config, {task: self.data[task] for task in group}
         base = self.bases[model]
         return adapting.trained(model, base, data, _called(group), config.lora, policy, run, start=config.seed)
 
-    def answers(self, system: str, tasks: Sequence[str], adapters: Ask) -> Groups | None:
+    def answers(
+        self, system: str, tasks: Sequence[str], adapters: Ask | None, recorded: Sequence[str] = ()
+    ) -> Groups | None:
         """Ask model Y about *tasks*, a group at a time, with what *adapters* gives for a group.
 
-        Where the answers of the *system* were recorded elsewhere, those are taken; None where neither can be.
+        What was *recorded* elsewhere, under one of these names, is taken from there. None where neither can be had for
+        all *tasks*: *adapters* is None where there can be none.
         """
-        places = self.recorded.get(system, {})
-        if places and all(task in places for task in tasks):
-            return [adapting.recorded(places[task], system, task) for task in tasks]
-        if self.bases["Y"] is None or not all(task in self.data for task in tasks):
+        places = {task: place for name in recorded for task, place in self.recorded.get(name, {}).items()}
+        known = [adapting.recorded(places[task], system, task) for task in tasks if task in places]
+        left = [task for task in tasks if task not in places]
+        if not tasks or (left and adapters is None) or not all(map(self.can_ask, left)):
             return None
-        return [self._asked(system, group, adapters(group)) for group in self.grouped(tasks)]
+        return [*known, *(self._asked(system, group, adapters(group)) for group in self.grouped(left) if adapters)]
+
+    def can_ask(self, task: str) -> bool:
+        """Whether there is a model Y, and something to ask it."""
+        return self.bases["Y"] is not None and task in self.data
 
     def _asked(self, system: str, group: Sequence[str], adapters: Cell | None) -> Cell:
         config, metrics = self.config, {task.name: task.metric for task in self.tasks if task.name in group}
         data = {task: self.data[task] for task in group}
         return adapting.answers(
             system, self.bases["Y"], adapters, data, metrics, _called(group), config.max_length, config.new_tokens,
-            config.lora.dtype,
+            config.asking.dtype,
         )  # fmt: skip
 
     def grouped(self, tasks: Sequence[str]) -> Iterator[Sequence[str]]:
         """Cut *tasks* into the groups that one cell deals with."""
-        size = self.config.lora.together
+        size = self.config.asking.together
         return (tasks[start : start + size] for start in range(0, len(tasks), size))
 
 
 def zoo(config: Config) -> Zoo:
     """Describe the models, tasks and adapters of a config."""
+    _check_pinned(config)
     if isinstance(config.models, Collected):
         return _collected(config, config.models)
     tasks = _tasks(config)
@@ -102,11 +115,31 @@ def zoo(config: Config) -> Zoo:
     return Zoo(config, tasks, data, bases, taught)
 
 
+def _check_pinned(config: Config) -> None:
+    """Raise UsageError, for all repositories at once, unless each has its commit: a branch may move."""
+    pinned = {part: getattr(getattr(config, part), "revisions", {}) for part in ("models", "tasks")}
+    loose = [item.name for item in repositories(config) if item.name not in pinned[item.place[0]]]
+    if loose:
+        more = f" and {len(loose) - 1} more" if len(loose) > 1 else ""
+        raise UsageError(
+            f"{loose[0]}{more}: no revision is pinned; run `python -m compute lock adapter-translation --profile"
+            " PROFILE` while the hub can be reached"
+        )
+
+
 def check(config: Config) -> None:
-    """Raise UsageError if a model that the config names cannot be had; a collection is checked as it is opened."""
+    """Raise UsageError if a model that is asked, or the examples, cannot be had."""
+    if isinstance(config.tasks, MadeTasks):
+        for task in {task.domain: task for task in _tasks(config)}.values():
+            assert task.source  # as all have that are made
+            task.source.load()
     if isinstance(config.models, Hub):
         for _, where in _named(config.models):
             _place(where, config.models.revisions).check()
+    if isinstance(config.models, Collected):  # all else of which is checked as it is opened
+        found = opened(Path(config.models.folder).expanduser(), lambda folder: "")
+        if found.y and any(task.data for task in found.tasks):
+            found.y.check()
 
 
 def repositories(config: Config) -> list[Repository]:
@@ -145,20 +178,58 @@ def _found(name: str, place: Place) -> Cell:
 
 def _collected(config: Config, models: Collected) -> Zoo:
     """Describe adapters that lie in a folder; a task without one of its own on Y could not be judged: left out."""
-    found = opened(Path(models.folder).expanduser())
-    left_out = {
-        **found.unusable,
-        **{one.name: "it has no adapter of its own on Y" for one in found.usable if not one.y},
-    }
-    entries = [one for one in found.usable if one.y]
+    folder = Path(models.folder).expanduser()
+    if not folder.is_dir():
+        raise UsageError(
+            f"no collection in {folder}: name the folder of yours by --set models.folder=PATH; docs/guide/adapters.md"
+            " shows one"
+        )
+    looks = Looks()
+    found = opened(folder, looks.audit)
+    unusable = {name: why.replace(f"{folder}/", "") for name, why in found.unusable.items()}  # whose folder it is
+    left_out = {**unusable, **_unfit(found, looks)}
+    entries = [one for one in found.usable if one.name not in left_out]
+    if sum(one.role == "anchor" for one in entries) < LEAST_ANCHORS:
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise UsageError(f"{folder}: fewer than {LEAST_ANCHORS} anchors are left, without {why}")
     tasks = tuple(Task(one.name, one.domain, one.role, one.metric, one.data) for one in entries)
     data = {task.name: task_data(task.source, task.name) for task in tasks if task.source}
     bases = {name: _found(name, place) if place else None for name, place in _named(found)}
     parts = {
-        "X": [adapting.found_adapter(one.name, one.x) for one in entries],
-        "Y": [adapting.found_adapter(one.name, one.y) for one in entries],
+        "X": {one.name: adapting.found_adapter(one.name, one.x) for one in entries},
+        "Y": {one.name: adapting.found_adapter(one.name, one.y) for one in entries},
     }
-    return Zoo(config, tasks, data, bases, parts=parts, recorded=found.results, left_out=left_out)
+    made = Zoo(config, tasks, data, bases, parts=parts, recorded=found.results, left_out=left_out)
+    return replace(made, left_out={**left_out, **_incomplete(made)})
+
+
+def _unfit(found: Collection, looks: Looks) -> dict[str, str]:
+    """Say of the usable tasks which cannot be judged, or stand beside the others, and why."""
+    alone = {one.name: "it has no adapter of its own on Y" for one in found.usable if not one.y}
+    places = {
+        model: {one.name: place.path for one in found.usable if (place := getattr(one, model)) and one.y}
+        for model in ("x", "y")
+    }
+    strange = {
+        name: f"its adapter on model {model.upper()} {how}"
+        for model, folders in places.items()
+        for name, how in looks.strangers(folders).items()
+    }
+    return {**alone, **strange}
+
+
+def _incomplete(zoo: Zoo) -> dict[str, str]:
+    """Say what was recorded of some tasks and neither recorded of the others nor can be asked: it is not shown."""
+    somewhere = {task for places in zoo.recorded.values() for task in places}
+    found = {}
+    for system in dict.fromkeys((*(BESIDE if somewhere else ()), *zoo.recorded)):
+        places = zoo.recorded.get(system, {})
+        known = somewhere if system in BESIDE else zoo.measured
+        every = system in BESIDE or system.endswith(f"-{OTHERS}")
+        wanted = [task.name for task in zoo.tasks if task.name in known and (every or task.role == "held-out")]
+        if lacking := [task for task in wanted if task not in places and not zoo.can_ask(task)]:
+            found[f"what was recorded of {system}"] = f"there is nothing for {', '.join(lacking)}"
+    return found
 
 
 def _place(name: str, revisions: Mapping[str, str]) -> Place:
