@@ -19,7 +19,7 @@ from compute.adapters import peft_folder
 from compute.adapters.method import PACKAGE
 from compute.adapters.places import REPOSITORY, FolderAdapter
 from compute.adapters.problem import Space
-from compute.adapters.recorded import Recorded
+from compute.adapters.recorded import BESIDE, OTHERS, Recorded
 from compute.errors import UsageError, short, unknown
 from compute.evaluation.tasks.examples_file import ExamplesFile
 from compute.evaluation.tasks.task import Metric, Role
@@ -33,12 +33,6 @@ LEAST_ANCHORS = 3
 
 KEYS = ("x", "y", "tasks")
 TASK_KEYS = ("domain", "role", "metric", "data")
-
-BESIDE = ("base", "oracle")
-"""Systems that translate nothing: the model itself, and the adapter that was trained for the task."""
-
-OTHERS = "others"
-"""Ends the name of a system that translated each task by all other tasks, and not by the anchors alone."""
 
 
 @dataclass(frozen=True)

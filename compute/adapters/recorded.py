@@ -13,6 +13,12 @@ from compute.errors import UsageError, short, unknown
 LARGEST = 200_000_000
 """Bytes that such a file may have; millions of examples take less."""
 
+BESIDE = ("base", "oracle")
+"""Systems that translate nothing: the model itself, and the adapter that was trained for the task."""
+
+OTHERS = "others"
+"""Ends the name of a system that translated each task by all other tasks, and not by the anchors alone."""
+
 KEYS = ("n", "correct", "ids")
 
 

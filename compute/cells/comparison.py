@@ -84,21 +84,21 @@ def pooled(what: str, tasks: Sequence[str], runs: Sequence[Run], seed: int) -> d
 
 
 @cell(label="{what}")
-def beside(what: str, pairs: Sequence[Mapping[str, Groups]], seed: int) -> dict[str, Any]:
-    """Compare two ways to translate on the same examples, over tasks: `first` minus `second` of each pair."""
+def beside(
+    what: str, tasks: Sequence[Sequence[str]], pairs: Sequence[Mapping[str, Groups]], seed: int
+) -> dict[str, Any]:
+    """Compare two ways to translate on the same examples: `first` minus `second` of each pair, over its *tasks*."""
     from compute.adapters import scores
 
-    firsts, seconds = (
-        {
-            (number, task): score["correct"]
-            for number, pair in enumerate(pairs)
-            for task, score in _joined(pair[side]).items()
-            if all(task in _joined(pair[other]) for other in ("first", "second"))
-        }
-        for side in ("first", "second")
-    )
-    if not firsts:
+    found = {
+        (number, task): known
+        for number, (names, pair) in enumerate(zip(tasks, pairs, strict=True))
+        for task in names
+        if (known := _correct(task, pair["first"], pair["second"]))
+    }
+    if not found:
         return _nothing("difference", "low", "high") | {"tasks": 0, "wins": 0}
+    firsts, seconds = ({key: known[side] for key, known in found.items()} for side in (0, 1))
     return {**scores.compared(firsts, seconds, seed)}
 
 
@@ -116,35 +116,35 @@ def over_draws(what: str, pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 @cell(label="{task}")
 def document_gap(task: str, methods: Mapping[str, Groups], base: Groups, oracle: Groups) -> dict[str, Any]:
     """Compute the gap recovered on one task as the document does: by the best of all *methods* on the test itself."""
-    from compute.adapters import scores
+    from compute.adapters import document
 
     known = _accuracies(task, base, oracle, *methods.values())
     if not known:
         return {"value": None}
     start, end, *found = known
-    return {"value": scores.document_rule(start, found, end)}
+    return {"value": document.document_rule(start, found, end)}
 
 
 @cell(label="{domain}")
 def domain_gap(domain: str, gaps: Sequence[Mapping[str, Any]], pooled: Mapping[str, Any]) -> dict[str, Any]:
     """Set the document's average of a domain's gaps beside the pooled gap of the declared method."""
-    from compute.adapters import scores
+    from compute.adapters import document
 
     weak = "no task of the domain has an oracle that clearly beats the base" if pooled["of"] else "none was measured"
     why = "" if pooled["gap"] is not None else weak
     ours = {"pooled": pooled["gap"], "low": pooled["low"], "high": pooled["high"], "why": why}
-    return {"document": scores.document_average([gap["value"] for gap in gaps]), **ours}
+    return {"document": document.document_average([gap["value"] for gap in gaps]), **ours}
 
 
 @cell()
 def document_criterion(tasks: Sequence[str], learned: Mapping[str, Groups], mean: Groups) -> dict[str, Any]:
     """Compute the document's criterion on our scores: the best learned method of each task minus the mean, averaged."""
-    from compute.adapters import scores
+    from compute.adapters import document
 
     known = [found for task in tasks if (found := _accuracies(task, mean, *learned.values()))]
     if not known:
         return {"value": None}
-    return {"value": scores.document_criterion([found[0] for found in known], [found[1:] for found in known])}
+    return {"value": document.document_criterion([found[0] for found in known], [found[1:] for found in known])}
 
 
 def _joined(groups: Groups) -> Answers:

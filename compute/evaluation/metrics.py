@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from math import sqrt
 from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 def accuracy(expected: ArrayLike, predicted: ArrayLike) -> float:
     """Compute the share of equal entries, in [0, 1]; raises ValueError on no entries or unequal lengths."""
     truth, guess = _pair(expected, predicted)
-    return float(np.mean(truth == guess))
+    return float((truth == guess).mean())
 
 
 def macro_f1(expected: ArrayLike, predicted: ArrayLike) -> float:
     """Compute the mean over classes of F1, in [0, 1]; a class counts if it occurs in either array."""
+    import numpy as np
+
     truth, guess = _pair(expected, predicted)
     classes, positions = np.unique(np.concatenate([truth, guess]), return_inverse=True)
     true_class, guessed_class = np.split(positions, 2)
@@ -36,7 +39,9 @@ def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _pair(expected: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _pair(expected: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    import numpy as np
+
     truth, guess = np.asarray(expected), np.asarray(predicted)
     if truth.ndim != 1 or truth.shape != guess.shape or not truth.size:
         raise ValueError(f"expected two lists of one length > 0, found shapes {truth.shape} and {guess.shape}")

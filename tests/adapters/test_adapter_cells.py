@@ -411,8 +411,26 @@ RUN = {"method": [METHOD], "mean": [MEAN], "base": [BASE], "oracle": [ORACLE]}
 def test_a_score_is_found_in_its_group() -> None:
     halves = [{"a": METHOD["a"]}, {"b": METHOD["b"]}]
     assert comparison.score_of.function("", "b", halves) == METHOD["b"]
-    with pytest.raises(ValueError, match=r"c was left out.*data audit"):
-        comparison.score_of.function("", "c", halves)
+
+
+def test_of_a_task_that_was_left_out_all_numbers_are_none_and_why_is_said() -> None:
+    lacking = {**RUN, "base": [{"a": BASE["a"]}]}
+    pair = {"first": [METHOD], "second": [{}]}
+    found = [
+        comparison.score_of.function("", "b", lacking["base"]),
+        comparison.gate.function("b", lacking["base"], lacking["oracle"], 0),
+        comparison.outcome.function("", "b", **lacking, seed=0),
+        comparison.pooled.function("", ["b"], [lacking], 0),
+        comparison.beside.function("", [["b"]], [pair], 0),
+    ]
+    for one in found:
+        assert "audit of the data" in one["why"]
+        assert one["n"] == 0
+        assert not any(one[name] for name in one if name not in ("why", "n"))
+    assert comparison.document_gap.function("b", {"mean": [MEAN]}, lacking["base"], [ORACLE]) == {"value": None}
+    assert comparison.document_criterion.function(["c"], {"ridge": [METHOD]}, [MEAN]) == {"value": None}
+    assert comparison.over_draws.function("", [found[3]])["accuracy"] is None
+    assert comparison.domain_gap.function("math", [{"value": None}], found[3])["why"]
 
 
 def test_an_outcome_is_a_difference_to_the_mean_and_a_share_of_the_gap() -> None:
@@ -446,18 +464,18 @@ def test_a_method_is_pooled_over_tasks_and_runs() -> None:
     assert two["of"] == 4
 
 
-def test_a_task_that_one_system_lacks_is_left_out_of_the_pool_and_none_at_all_is_said() -> None:
+def test_a_task_that_one_system_lacks_is_left_out_of_the_pool() -> None:
     lacking = {**RUN, "oracle": [{"a": ORACLE["a"]}]}
     assert comparison.pooled.function("", ["a", "b"], [lacking], 0)["of"] == 1
-    with pytest.raises(ValueError, match="w: none of b could be measured"):
-        comparison.pooled.function("w", ["b"], [lacking], 0)
+    assert comparison.document_criterion.function(["a", "c"], {"ridge": [METHOD]}, [MEAN])["value"] == 0.5
 
 
 def test_two_ways_are_compared_on_what_both_answered() -> None:
     pairs = [{"first": [METHOD], "second": [MEAN]}, {"first": [METHOD], "second": [{"a": METHOD["a"]}]}]
-    found = comparison.beside.function("", pairs, 0)
+    found = comparison.beside.function("", [["a", "b"], ["a", "b"]], pairs, 0)
     assert found["difference"] == pytest.approx((0.5 + 0.125 + 0) / 3)
     assert (found["tasks"], found["wins"]) == (3, 2)
+    assert comparison.beside.function("", [["b"], []], pairs, 0)["difference"] == pytest.approx(0.125)
 
 
 def test_draws_are_summed_up_by_their_ends() -> None:

@@ -154,7 +154,7 @@ def named(found: Mapping[str, Any]) -> set[str]:
 def forget_models(shelf: Shelf) -> None:
     """Take models and examples out of a collection."""
     shutil.rmtree(shelf.folder / "models")
-    said = json.loads((shelf.folder / "collection.yaml").read_text())
+    said = yaml.safe_load((shelf.folder / "collection.yaml").read_text())
     shelf.say(x=None, y=None, tasks={n: {k: t[k] for k in ("domain", "role")} for n, t in said["tasks"].items()})
 
 

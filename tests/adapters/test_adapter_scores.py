@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compute.adapters import scores
+from compute.adapters import document, scores
 
 Answers = dict[object, list[bool]]
 
@@ -43,7 +43,7 @@ def test_the_gate_says_why_a_gap_means_nothing(base: int, oracle: int, n: int, w
 
 def test_a_loss_over_a_loss_is_a_gap_of_ten_that_the_gate_refuses() -> None:
     base, oracle, method = (answered(right, 375) for right in (210, 208, 189))
-    assert scores.document_rule(210 / 375, [189 / 375], 208 / 375) == pytest.approx(10.5)
+    assert document.document_rule(210 / 375, [189 / 375], 208 / 375) == pytest.approx(10.5)
     gate = scores.gate(base, oracle, seed=0)
     assert scores.gap(method, base, oracle, gate) == {"value": None, "why": "the oracle is 0.5 points below the base"}
 
@@ -148,21 +148,21 @@ def test_systems_that_were_asked_other_questions_are_refused() -> None:
 
 
 def test_the_documents_rule_takes_the_best_and_gives_up_only_where_nothing_can_be_divided() -> None:
-    assert scores.document_rule(0.5, [0.25, 0.75], 1.0) == 0.5
-    assert scores.document_rule(0.5, [0.25, 0.75], 0.25) == -1.0
-    assert scores.document_rule(0.5, [0.75], 0.5) is None
-    assert scores.document_average([1.0, None, 2.0]) == 1.5
-    assert scores.document_average([None]) is None
-    assert scores.document_criterion([0.5, 0.5], [[0.75, 0.25], [0.25, 0.0]]) == 0.0
+    assert document.document_rule(0.5, [0.25, 0.75], 1.0) == 0.5
+    assert document.document_rule(0.5, [0.25, 0.75], 0.25) == -1.0
+    assert document.document_rule(0.5, [0.75], 0.5) is None
+    assert document.document_average([1.0, None, 2.0]) == 1.5
+    assert document.document_average([None]) is None
+    assert document.document_criterion([0.5, 0.5], [[0.75, 0.25], [0.25, 0.0]]) == 0.0
 
 
 def test_the_largest_of_many_normals() -> None:
-    assert scores.expected_maximum(1) == pytest.approx(0, abs=1e-12)
-    assert scores.expected_maximum(2) == pytest.approx(1 / math.sqrt(math.pi))
-    assert scores.expected_maximum(3) == pytest.approx(1.5 / math.sqrt(math.pi))
-    assert scores.expected_maximum(6) == pytest.approx(1.2672, abs=1e-4)
+    assert document.expected_maximum(1) == pytest.approx(0, abs=1e-12)
+    assert document.expected_maximum(2) == pytest.approx(1 / math.sqrt(math.pi))
+    assert document.expected_maximum(3) == pytest.approx(1.5 / math.sqrt(math.pi))
+    assert document.expected_maximum(6) == pytest.approx(1.2672, abs=1e-4)
     drawn = np.random.default_rng(0).binomial(300, 0.3, size=(4000, 6)).max(axis=1).mean() / 300 - 0.3
-    assert scores.expected_luck(6, 0.3, 300) == pytest.approx(drawn, rel=0.05)
-    assert NormalDist().cdf(scores.expected_maximum(40)) > 0.97
+    assert document.expected_luck(6, 0.3, 300) == pytest.approx(drawn, rel=0.05)
+    assert NormalDist().cdf(document.expected_maximum(40)) > 0.97
     with pytest.raises(ValueError, match="at least one"):
-        scores.expected_maximum(0)
+        document.expected_maximum(0)

@@ -259,6 +259,11 @@ def test_what_happened_is_told(changes: dict[str, Any], kind: str, parts: list[s
     assert any(kind == of and all(part in note for part in parts) for of, note in told(**changes)), told(**changes)
 
 
+def test_of_a_task_that_was_left_out_no_grain_and_no_answers_are_told() -> None:
+    nothing = {"accuracy": None, "failed": None, "cut": None, "n": 0, "why": "it was left out"}
+    assert told(oracles={"a": nothing, "b": {"n": 100, "failed": 0}}) == told()
+
+
 def test_an_anchor_that_was_dropped_is_not_counted_and_one_without_data_is() -> None:
     found = told(audits={"a": {"status": "dropped", "reason": "no rows"}})
     assert ("power", "The domain math has 0 anchors, fewer than 1: under-powered.") in found

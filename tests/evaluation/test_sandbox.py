@@ -182,9 +182,18 @@ def test_an_unknown_library_is_named() -> None:
 
 
 def test_a_sandbox_that_fails_is_not_the_programs_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "_START", "raise OSError('no sandbox today')")
+    monkeypatch.setattr(sandbox, "_start", lambda: "raise OSError('no sandbox today')")
     with pytest.raises(RecountError, match="no sandbox today"):
         sandbox.run("pass", protection="namespaces")
+
+
+def test_what_else_the_asking_process_has_open_is_no_matter() -> None:
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(30)]
+    try:
+        assert all(sandbox.run("pass").ok for _ in range(25))
+    finally:
+        for each in others:
+            os.close(each)
 
 
 # Limits

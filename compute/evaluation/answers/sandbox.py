@@ -155,7 +155,7 @@ class _Run:
         self._deadline = time.monotonic() + _START_WITHIN
         self._report, writing = os.pipe()
         self._process = subprocess.Popen(
-            [request["command"][0], "-I", "-S", "-c", _START],
+            [request["command"][0], "-I", "-S", "-c", _start()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -218,7 +218,9 @@ class _Run:
             self._process.wait()
 
 
-_START = f"""import sys
-sys.path.insert(0, {str(Path(__file__).parents[3])!r})
-from compute.evaluation.answers.jail.launcher import main
-main()"""
+def _start() -> str:
+    """Write the program that starts the launcher. Naming its function makes its code a part of every judgement."""
+    from compute.evaluation.answers.jail.launcher import main
+
+    place = str(Path(__file__).parents[3])
+    return f"import sys; sys.path.insert(0, {place!r}); from {main.__module__} import {main.__name__}; main()"

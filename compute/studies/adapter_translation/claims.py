@@ -112,7 +112,7 @@ def delta_survives(initialisation_all: DataFrame) -> Evidence:
 
 
 def _set_apart(initialisation_all: DataFrame, more: tuple[str, str], less: tuple[str, str]) -> Evidence:
-    """Judge that the declared method gains something in the first case, policy and space, and more than in the other."""
+    """Judge that the declared method gains something in the first case (policy, space), and more than in the other."""
     rows = [_row(initialisation_all, *case) for case in (more, less)]
     if any(row is None for row in rows):
         return Evidence(None, "", NOT_HERE)

@@ -25,7 +25,8 @@ def comparisons(design: Design) -> Iterator[Row]:
         asked = [{"first": design.asked(p.first, p.tasks), "second": design.asked(p.second, p.tasks)} for p in pairs]
         known = [{side: groups for side, groups in pair.items() if groups} for pair in asked]
         if asked and all(len(pair) == 2 for pair in known):
-            yield {"what": what, "found": comparison.beside(what, known, design.config.seed)}
+            tasks = [list(pair.tasks) for pair in pairs]
+            yield {"what": what, "found": comparison.beside(what, tasks, known, design.config.seed)}
 
 
 def _everywhere(design: Design) -> dict[str, list[Pair]]:

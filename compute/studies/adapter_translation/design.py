@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from compute.adapters.collection import OTHERS
 from compute.adapters.method import method_info
+from compute.adapters.recorded import OTHERS
 from compute.cells import comparison, translation
 from compute.engine.cell import Cell
 from compute.engine.keys import derived_seed
@@ -40,7 +40,7 @@ class System:
     method: str
     space: Space
     pool: Pool
-    options: Mapping[str, bool | int | float | str]
+    options: tuple[tuple[str, bool | int | float | str], ...]
 
     @property
     def label(self) -> str:
@@ -56,6 +56,11 @@ class System:
     def needs_bases(self) -> bool:
         """Whether the method looks at the weights of both models."""
         return method_info(self.method).needs_bases
+
+
+def _sorted(options: Mapping[str, bool | int | float | str]) -> tuple[tuple[str, bool | int | float | str], ...]:
+    """Write options so that a system can be told from others."""
+    return tuple(sorted(options.items()))
 
 
 AS_FOUND = "as found"
@@ -75,6 +80,8 @@ class Design:
         self.domains = {name: task.domain for name, task in self.tasks.items()}
         self.policies: tuple[str, ...] = (AS_FOUND,) if self.zoo.parts else config.policies
         self.first = Training(self.policies[0])
+        self._asked: dict[tuple[object, ...], Groups | None] = {}
+        self._grams: dict[tuple[object, ...], Cell] = {}
 
     @cached_property
     def anchors(self) -> list[str]:
@@ -127,7 +134,7 @@ class Design:
 
     def system(self, method: str, space: Space, pool: Pool, **options: float) -> System:
         """Describe a way to translate, with the config's options of the method."""
-        return System(method, space, pool, {**self.config.options.get(method, {}), **options})
+        return System(method, space, pool, _sorted({**self.config.options.get(method, {}), **options}))
 
     @property
     def primary(self) -> tuple[str, Space]:
@@ -136,12 +143,13 @@ class Design:
 
     def base(self, tasks: Sequence[str]) -> Groups | None:
         """Ask model Y as it is."""
-        return self.zoo.answers("base", tasks, lambda group: None, ["base"])
+        return self.zoo.answers("base", tasks, lambda group: None, recorded=["base"], among=self.measured)
 
     def oracle(self, tasks: Sequence[str], training: Training | None = None) -> Groups | None:
         """Ask model Y with the adapters that were trained on the tasks themselves."""
         every = None if self.zoo.parts else self.adapters("Y", training)
-        return self.zoo.answers("oracle", tasks, lambda group: every or self.adapters("Y", training, group), ["oracle"])
+        own = lambda group: every or self.adapters("Y", training, group)  # noqa: E731
+        return self.zoo.answers("oracle", tasks, own, recorded=["oracle"], among=self.measured)
 
     def adapters(self, model: str, training: Training | None = None, tasks: Sequence[str] = ()) -> Cell:
         """All adapters of a model, or those of *tasks* where they can be had without the others."""
@@ -150,26 +158,34 @@ class Design:
 
     def grams(self, model: str, space: Space, training: Training | None = None) -> Cell:
         """Inner products of all adapters of a model."""
-        return translation.grams(self.adapters(model, training), space)
+        call = (model, space, training or self.first)
+        if call not in self._grams:
+            self._grams[call] = translation.grams(self.adapters(model, training), space)
+        return self._grams[call]
 
     def asked(self, system: System, tasks: Sequence[str], training: Training | None = None) -> Groups | None:
         """Ask model Y with translated adapters; None where that was not measured and cannot be."""
-        can = not system.needs_bases or all(self.zoo.bases.values())
-        adapters = (lambda group: self._translated(system, group, training)) if can else None
-        return self.zoo.answers(system.slug, tasks, adapters, self._recorded_as(system))
+        call = (system, *tasks, training or self.first)
+        if call not in self._asked:
+            can = all(self.zoo.bases.values()) or not system.needs_bases
+            adapters = (lambda group: self._translated(system, group, training)) if can else None
+            among = self.measured if system.pool == self.others else self.held_out
+            self._asked[call] = self.zoo.answers(
+                system.slug, tasks, adapters, recorded=self._recorded_as(system), among=among
+            )
+        return self._asked[call]
 
     def _recorded_as(self, system: System) -> list[str]:
         """Name what a collection calls the results of *system*: they are of the config's options and fixed anchors."""
-        if system.options != self.config.options.get(system.method, {}):
+        if system.options != _sorted(self.config.options.get(system.method, {})):
             return []
         named = ((self.fixed, system.slug), (self.others, f"{system.slug}-{OTHERS}"))
         return [name for pool, name in named if pool.tasks == system.pool.tasks]
 
     def _translated(self, system: System, tasks: Sequence[str], training: Training | None) -> Cell:
-        bases = self.zoo.bases if system.needs_bases else {"X": None, "Y": None}
         return translation.translated(
             self.adapters("X", training), self.adapters("Y", training), *self._looked_at(system, tasks, training),
-            bases["X"], bases["Y"],
+            self.zoo.bases["X"], self.zoo.bases["Y"],
         )  # fmt: skip
 
     def run(self, system: System, tasks: Sequence[str], training: Training | None = None) -> dict[str, Groups] | None:

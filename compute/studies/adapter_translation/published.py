@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compute.adapters import scores
+from compute.adapters import document
 from compute.evaluation import metrics
 from compute.study import Row
 
@@ -40,13 +40,13 @@ def shares(task: Mapping[str, Any]) -> dict[str, float]:
 def rule(task: Mapping[str, Any]) -> float | None:
     """Compute a task's gap by the document's rule, from the counts."""
     found = shares(task)
-    return scores.document_rule(found["base"], [found[name] for name in METHODS], found["oracle"])
+    return document.document_rule(found["base"], [found[name] for name in METHODS], found["oracle"])
 
 
 def criterion(published: Mapping[str, Any]) -> float:
     """Compute the document's success criterion without rounding, from the counts."""
     found = [shares(task) for task in published["main"]]
-    return scores.document_criterion(
+    return document.document_criterion(
         [task["mean"] for task in found], [[task[name] for name in LEARNED] for task in found]
     )
 
@@ -102,7 +102,7 @@ def _noise(task: Mapping[str, Any]) -> Row:
         "high": high,
         "z": (oracle - base) / n / spread,
         "least_p": min(1.0, 2.0 * 0.5 ** abs(oracle - base)),
-        "luck": scores.expected_luck(len(METHODS), base / n, n),
+        "luck": document.expected_luck(len(METHODS), base / n, n),
     }
 
 
@@ -179,7 +179,7 @@ def _gaps(published: Mapping[str, Any]) -> Iterator[Row]:
 def _averages(published: Mapping[str, Any]) -> Iterator[Row]:
     """The document prints these without rounding, so they must agree to the last digit."""
     for domain, stated in published["criteria"]["domain_average"].items():
-        found = scores.document_average([rule(task) for task in published["main"] if task["domain"] == domain])
+        found = document.document_average([rule(task) for task in published["main"] if task["domain"] == domain])
         yield _row(f"{domain}: average gap recovered, without NA", repr(stated), repr(found), found == stated)
 
 
@@ -198,7 +198,7 @@ def _rules(published: Mapping[str, Any]) -> Iterator[Row]:
 
 def _gap(task: Mapping[str, Any], methods: Sequence[str]) -> float | None:
     found = shares(task)
-    return scores.document_rule(found["base"], [found[name] for name in methods], found["oracle"])
+    return document.document_rule(found["base"], [found[name] for name in methods], found["oracle"])
 
 
 def _criteria(published: Mapping[str, Any]) -> Iterator[Row]:

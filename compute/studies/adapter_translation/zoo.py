@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compute.adapters.alike import Looks
-from compute.adapters.collection import BESIDE, LEAST_ANCHORS, OTHERS, Collection, opened
-from compute.adapters.recorded import Recorded
+from compute.adapters.recorded import BESIDE, Recorded
 from compute.cells import adapters as adapting
 from compute.cells import language_models
 from compute.cells.tasks import task_data
@@ -43,6 +41,7 @@ class Zoo:
     """What was measured elsewhere, by system and task."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Tasks and results that cannot be used at all, and why."""
+    _adapters: dict[tuple[object, ...], Cell] = field(default_factory=dict)
 
     @property
     def measured(self) -> list[str]:
@@ -56,6 +55,12 @@ class Zoo:
 
     def adapters(self, model: str, policy: str, run: int = 0, tasks: Sequence[str] = ()) -> Cell:
         """All tasks' adapters of a model, or those of *tasks* where they can be had without the others."""
+        call = (model, policy, run, *tasks)
+        if call not in self._adapters:
+            self._adapters[call] = self._joined(model, policy, run, tasks)
+        return self._adapters[call]
+
+    def _joined(self, model: str, policy: str, run: int, tasks: Sequence[str]) -> Cell:
         if self.parts:
             wanted = tasks or list(self.parts[model])
             return adapting.joined(model, [self.parts[model][task] for task in wanted])
@@ -68,9 +73,15 @@ class Zoo:
         return adapting.trained(model, base, data, _called(group), config.lora, policy, run, start=config.seed)
 
     def answers(
-        self, system: str, tasks: Sequence[str], adapters: Ask | None, recorded: Sequence[str] = ()
+        self,
+        system: str,
+        tasks: Sequence[str],
+        adapters: Ask | None,
+        *,
+        recorded: Sequence[str] = (),
+        among: Sequence[str] = (),
     ) -> Groups | None:
-        """Ask model Y about *tasks*, a group at a time, with what *adapters* gives for a group.
+        """Ask model Y about *tasks*, a group of *among* at a time, with what *adapters* gives for a group.
 
         What was *recorded* elsewhere, under one of these names, is taken from there. None where neither can be had for
         all *tasks*: *adapters* is None where there can be none.
@@ -80,7 +91,9 @@ class Zoo:
         left = [task for task in tasks if task not in places]
         if not tasks or (left and adapters is None) or not all(map(self.can_ask, left)):
             return None
-        return [*known, *(self._asked(system, group, adapters(group)) for group in self.grouped(left) if adapters)]
+        others = [task for task in among or tasks if task not in places and self.can_ask(task)]
+        groups = [group for group in self.grouped(others) if set(group) & set(left)]
+        return [*known, *(self._asked(system, group, adapters(group)) for group in groups if adapters)]
 
     def can_ask(self, task: str) -> bool:
         """Whether there is a model Y, and something to ask it."""
@@ -104,13 +117,19 @@ def zoo(config: Config) -> Zoo:
     """Describe the models, tasks and adapters of a config."""
     _check_pinned(config)
     if isinstance(config.models, Collected):
-        return _collected(config, config.models)
+        # Reads adapters, and takes time to import: what is made here needs neither.
+        from compute.studies.adapter_translation.collected import collected
+
+        return collected(config, config.models)
     tasks = _tasks(config)
     data = {task.name: task_data(task.source, task.name) for task in tasks if task.source}
     if isinstance(config.models, Hub):
-        bases = {name: _found(name, _place(where, config.models.revisions)) for name, where in _named(config.models)}
+        bases = {
+            name: language_models.found_language_model(name, _place(where, config.models.revisions))
+            for name, where in named(config.models)
+        }
         return Zoo(config, tasks, data, bases)
-    taught = {name: _taught(config, name, size) for name, size in _named(config.models)}
+    taught = {name: _taught(config, name, size) for name, size in named(config.models)}
     bases = {name: language_models.language_model(name, cell) for name, cell in taught.items()}
     return Zoo(config, tasks, data, bases, taught)
 
@@ -134,19 +153,19 @@ def check(config: Config) -> None:
             assert task.source  # as all have that are made
             task.source.load()
     if isinstance(config.models, Hub):
-        for _, where in _named(config.models):
+        for _, where in named(config.models):
             _place(where, config.models.revisions).check()
-    if isinstance(config.models, Collected):  # all else of which is checked as it is opened
-        found = opened(Path(config.models.folder).expanduser(), lambda folder: "")
-        if found.y and any(task.data for task in found.tasks):
-            found.y.check()
+    if isinstance(config.models, Collected):
+        from compute.studies.adapter_translation.collected import check_model
+
+        check_model(config.models)
 
 
 def repositories(config: Config) -> list[Repository]:
     """List what a config needs from the hub: models and data sets."""
     places = (("models", "revisions"), ("tasks", "revisions"))
     models = (
-        [where for _, where in _named(config.models) if not is_folder(where)] if isinstance(config.models, Hub) else []
+        [where for _, where in named(config.models) if not is_folder(where)] if isinstance(config.models, Hub) else []
     )
     data = catalogue.repositories(config.tasks.names or "all") if isinstance(config.tasks, HubTasks) else ()
     return [
@@ -155,7 +174,8 @@ def repositories(config: Config) -> list[Repository]:
     ]
 
 
-def _named(models: Any) -> tuple[tuple[str, Any], ...]:
+def named(models: Any) -> tuple[tuple[str, Any], ...]:
+    """Give what *models* holds for X and for Y, by name."""
     return ("X", models.x), ("Y", models.y)
 
 
@@ -170,66 +190,6 @@ def _tasks(config: Config) -> tuple[Task, ...]:
 def _taught(config: Config, name: str, size: CausalArchitecture) -> Cell:
     assert isinstance(config.models, Made) and isinstance(config.tasks, MadeTasks)
     return language_models.taught(name, size, config.models.teaching, config.tasks.evaluation, config.seed)
-
-
-def _found(name: str, place: Place) -> Cell:
-    return language_models.found_language_model(name, place)
-
-
-def _collected(config: Config, models: Collected) -> Zoo:
-    """Describe adapters that lie in a folder; a task without one of its own on Y could not be judged: left out."""
-    folder = Path(models.folder).expanduser()
-    if not folder.is_dir():
-        raise UsageError(
-            f"no collection in {folder}: name the folder of yours by --set models.folder=PATH; docs/guide/adapters.md"
-            " shows one"
-        )
-    looks = Looks()
-    found = opened(folder, looks.audit)
-    unusable = {name: why.replace(f"{folder}/", "") for name, why in found.unusable.items()}  # whose folder it is
-    left_out = {**unusable, **_unfit(found, looks)}
-    entries = [one for one in found.usable if one.name not in left_out]
-    if sum(one.role == "anchor" for one in entries) < LEAST_ANCHORS:
-        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise UsageError(f"{folder}: fewer than {LEAST_ANCHORS} anchors are left, without {why}")
-    tasks = tuple(Task(one.name, one.domain, one.role, one.metric, one.data) for one in entries)
-    data = {task.name: task_data(task.source, task.name) for task in tasks if task.source}
-    bases = {name: _found(name, place) if place else None for name, place in _named(found)}
-    parts = {
-        "X": {one.name: adapting.found_adapter(one.name, one.x) for one in entries},
-        "Y": {one.name: adapting.found_adapter(one.name, one.y) for one in entries},
-    }
-    made = Zoo(config, tasks, data, bases, parts=parts, recorded=found.results, left_out=left_out)
-    return replace(made, left_out={**left_out, **_incomplete(made)})
-
-
-def _unfit(found: Collection, looks: Looks) -> dict[str, str]:
-    """Say of the usable tasks which cannot be judged, or stand beside the others, and why."""
-    alone = {one.name: "it has no adapter of its own on Y" for one in found.usable if not one.y}
-    places = {
-        model: {one.name: place.path for one in found.usable if (place := getattr(one, model)) and one.y}
-        for model in ("x", "y")
-    }
-    strange = {
-        name: f"its adapter on model {model.upper()} {how}"
-        for model, folders in places.items()
-        for name, how in looks.strangers(folders).items()
-    }
-    return {**alone, **strange}
-
-
-def _incomplete(zoo: Zoo) -> dict[str, str]:
-    """Say what was recorded of some tasks and neither recorded of the others nor can be asked: it is not shown."""
-    somewhere = {task for places in zoo.recorded.values() for task in places}
-    found = {}
-    for system in dict.fromkeys((*(BESIDE if somewhere else ()), *zoo.recorded)):
-        places = zoo.recorded.get(system, {})
-        known = somewhere if system in BESIDE else zoo.measured
-        every = system in BESIDE or system.endswith(f"-{OTHERS}")
-        wanted = [task.name for task in zoo.tasks if task.name in known and (every or task.role == "held-out")]
-        if lacking := [task for task in wanted if task not in places and not zoo.can_ask(task)]:
-            found[f"what was recorded of {system}"] = f"there is nothing for {', '.join(lacking)}"
-    return found
 
 
 def _place(name: str, revisions: Mapping[str, str]) -> Place:

@@ -1,6 +1,6 @@
 """The first lines of a judged program: they run it as `__main__`, and say so if it came to its end.
 
-This text is run by the program's own interpreter (`python -c`), never imported.
+This text is run by the program's own interpreter (`python -c`); here it is only read.
 """
 
 

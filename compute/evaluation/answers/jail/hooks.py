@@ -1,8 +1,8 @@
 """Refuses a program files, sockets and processes from within the interpreter, where the kernel offers nothing better.
 
-This text is run by the program's own interpreter (`python -c`), never imported. An audit hook cannot be taken away
-again (https://peps.python.org/pep-0578/), but it only hears of what Python's own functions do: it stops thoughtless
-programs and plain attacks, not one that runs machine code of its own.
+This text is run by the program's own interpreter (`python -c`); here it is only read. An audit hook cannot be taken
+away again (https://peps.python.org/pep-0578/), but it only hears of what Python's own functions do: it stops
+thoughtless programs and plain attacks, not one that runs machine code of its own.
 """
 
 
