@@ -50,8 +50,9 @@ def answer_logits(
 
     device = next(network.parameters()).device
     with torch.inference_mode():
-        for places, batch, mask in batches(ids, pad, side="right", tokens=tokens):
-            logits = network(input_ids=batch.to(device), attention_mask=mask.to(device)).logits
+        for places, batch, _ in batches(ids, pad, side="right", tokens=tokens):
+            # A causal network does not look to the right, where the padding is; a mask would slow its attention down.
+            logits = network(input_ids=batch.to(device)).logits
             for line, place in enumerate(places):
                 start, stop = starts[place], len(ids[place])
                 if start < 1:
