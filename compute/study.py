@@ -68,6 +68,8 @@ class Table:
     columns: tuple[Column, ...]
     published: str = ""
     on: tuple[str, ...] = ()
+    json: bool = False
+    """Whether the page also offers all fields of the rows, also those without a column, as JSON."""
 
 
 @dataclass(frozen=True)

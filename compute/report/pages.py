@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,10 +146,13 @@ class StudyPage:
         }
 
     def table(self, name: str) -> str:
-        """Write a table and its CSV; return its markup, with a box for what is lacking."""
+        """Write a table's CSV, and its JSON where that is wanted; return its markup, with a box for what is lacking."""
         table = next(item for item in self.opened.study.tables if item.name == name)
         shown = study_tables.of_study(table, self.assembled[table.rows], self.published, cells.link)
         self.write(f"data/{name}.csv", shown.csv)
+        if table.json:
+            rows = [dict(row.values) for row in self.assembled[table.rows].rows if row.values]
+            self.write(f"data/{name}.json", json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
         return self.boxes.of(self.assembled[table.rows].absent) + shown.html
 
     def chart(self, name: str) -> str:

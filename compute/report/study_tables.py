@@ -24,7 +24,12 @@ def of_study(
     rows = [_row(row, table, beside, link) for row in whole_first if row.values or row.former]
     columns = [dataclasses.replace(column, link=_href(column.name)) for column in table.columns]
     return tables.Table(
-        key=table.name, columns=columns, rows=rows, caption=table.title, csv_href=f"data/{table.name}.csv"
+        key=table.name,
+        columns=columns,
+        rows=rows,
+        caption=table.title,
+        csv_href=f"data/{table.name}.csv",
+        json_href=f"data/{table.name}.json" if table.json else "",
     )
 
 

@@ -35,7 +35,7 @@ class Table:
     """A table as a page shows it: rows and columns, with a name, a caption and the address of its CSV file.
 
     *key* is unique on the page and becomes the anchor ``table-<key>``; *row_id* names the entry of a row that
-    is its anchor, to which numbers elsewhere can lead; *csv_href* is relative to the page.
+    is its anchor, to which numbers elsewhere can lead; *csv_href* and *json_href* are relative to the page.
     """
 
     key: str
@@ -43,6 +43,7 @@ class Table:
     rows: Sequence[Row]
     caption: str
     csv_href: str = ""
+    json_href: str = ""
     row_id: str | None = None
     empty: str = "No rows."
 
@@ -55,6 +56,7 @@ class Table:
             key=self.key,
             caption=self.caption,
             csv_href=self.csv_href,
+            json_href=self.json_href,
             row_id=self.row_id,
             empty=self.empty,
         )
@@ -72,6 +74,7 @@ def html(
     key: str,
     caption: str,
     csv_href: str = "",
+    json_href: str = "",
     row_id: str | None = None,
     empty: str = "No rows.",
 ) -> str:
@@ -88,7 +91,11 @@ def html(
     note = _NOTE if former else ""
     body = "\n".join(_row(record, columns, best, row_id) for record in records)
     mark = ' data-filter="Filter rows"' if len(records) >= FILTER_FROM else ""
-    download = f' <a class="rc-download" href="{_escape(csv_href)}" download>CSV</a>' if csv_href else ""
+    download = "".join(
+        f' <a class="rc-download" href="{_escape(href)}" download>{kind}</a>'
+        for kind, href in (("CSV", csv_href), ("JSON", json_href))
+        if href
+    )
     name = f"table-{_escape(key)}"
     return (
         f'<figure class="rc-table" id="{name}"{mark} data-search-exclude>\n'

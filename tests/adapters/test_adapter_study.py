@@ -321,6 +321,15 @@ def test_the_page_has_all_its_parts(whole: Project) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_the_audit_of_the_data_can_be_had_as_json(whole: Project) -> None:
+    text = (whole.root / "docs/studies" / ADAPTERS / "data/data.json").read_text(encoding="utf-8")
+    rows = {row["task"]: row for row in json.loads(text)}
+    assert len(rows) == 24
+    assert all(row["audit_status"] == "degraded" for row in rows.values())  # eight questions each
+    assert len({row["audit_digest_train"] for row in rows.values()}) == 24
+
+
 def test_published_numbers_stand_on_the_page_and_notes_say_how_small_it_is(whole: Project) -> None:
     text = page(whole)
     assert "gsm_hard" in text.replace("&#95;", "_")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compute.study import Column, Table
 
-DOMAIN, TASK = Column("domain", "Domain"), Column("task", "Task")
+DOMAIN, TASK = Column("domain", "Domain"), Column("task", "Task", "code")
 METHOD = Column("label", "Method", note="in the space of factors unless it says ΔW")
 ROLE = Column("role", "Role")
 GAP = Column("pooled_gap", "Gap recovered, pooled", "percent", "pooled_low", "pooled_high")
@@ -34,9 +34,9 @@ DOCUMENTS = (
 """The columns of the document's main table."""
 
 
-def _table(name: str, title: str, *columns: Column) -> Table:
+def _table(name: str, title: str, *columns: Column, json: bool = False) -> Table:
     """Describe a table of the result of the same name."""
-    return Table(name, name, title, columns)
+    return Table(name, name, title, columns, json=json)
 
 
 TABLES = (
@@ -260,14 +260,16 @@ TABLES = (
         Column("audit_n_evaluation", "To be measured by", "number", digits=0),
         Column("audit_status", "Status"),
         Column("audit_reason", "Why"),
+        json=True,
     ),
     _table(
         "overlaps",
         "Anchors that train on what a held-out task is measured by",
         Column("anchor", "Anchor"),
-        Column("task", "Held-out task"),
+        Column("task", "Held-out task", "code"),
         Column("exact", "The same", "number", digits=0),
         Column("near", "Nearly the same", "number", digits=0),
+        json=True,
     ),
     _table(
         "skills",
