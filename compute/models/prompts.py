@@ -102,7 +102,7 @@ def _template(source: str) -> Template:
 def _environment() -> Environment:
     """Make the sandbox that chat templates are written for, as transformers documents it, but for its clock.
 
-    See https://huggingface.co/docs/transformers/chat_templating_writing.
+    See "Writing a chat template" in the documentation of transformers.
     """
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension

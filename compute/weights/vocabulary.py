@@ -142,7 +142,7 @@ def token_rows(
 ) -> NDArray[np.int64]:
     """Give for each row of the base's vocabulary the own row of the same token, or -1 where there is none.
 
-    Both are texts of tokenizer.json (https://huggingface.co/docs/tokenizers); added tokens count, and tokens are
+    Both are texts of tokenizer.json (the format of the tokenizers library); added tokens count, and tokens are
     compared as strings. The result has as many rows as the base's largest token id + 1. Raises UsageError, with one
     of *names*, for a text that is none.
     """
