@@ -34,8 +34,11 @@ def load(study: Study, profile: str, changes: Sequence[str] = ()) -> Any:
     if not changes:
         return config
     values = adapter.dump_python(config, mode="json")
-    for change in changes:
-        _apply(values, change)
+    try:
+        for change in changes:
+            _apply(values, change)
+    except UsageError as error:
+        raise UsageError(f"{study.slug}: {error}") from None  # which one of several that are opened together
     return _validated(adapter, values, "--set")
 
 
