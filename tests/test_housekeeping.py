@@ -74,7 +74,7 @@ def test_an_edit_that_changes_nothing_is_accepted_and_told(copied: Callable[[], 
     project = copied()
     here = with_package(project)
     helper = project.root / "compute/evaluation/metrics.py"
-    edit(helper, "return float(np.mean(truth == guess))", "return 0.0 + float(np.mean(truth == guess))")
+    edit(helper, "return float((truth == guess).mean())", "return 0.0 + float((truth == guess).mean())")
     dry = project.run("build", STUDY, "--dry-run", tiny=True, **here)
     stale = [text for text in dry.stdout.splitlines() if "code changed" in text]
     assert stale

@@ -111,11 +111,11 @@ def _environment() -> Environment:
     class Generation(Extension):
         """Lets ``{% generation %}`` through, which marks what the assistant said."""
 
-        tags = frozenset({"generation"})  # type: ignore[assignment]
-
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno
             return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+    Generation.tags = {"generation"}
 
     def refuse(message: str) -> None:
         raise TemplateError(message)

@@ -5,6 +5,8 @@ away again (https://peps.python.org/pep-0578/), but it only hears of what Python
 thoughtless programs and plain attacks, not one that runs machine code of its own.
 """
 
+from __future__ import annotations
+
 
 def guard(folder: str, readable: tuple[str, ...]) -> None:
     """Refuse from now on what leads outside: all files but those in *folder*, and *readable* for reading only."""
