@@ -171,7 +171,7 @@ def test_a_refused_connection_is_one_line(project: Project) -> None:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_MAX_ATTEMPTS": "1",
     }
-    for command in (["pull", "s3://bucket/x"], ["build", "--all", "--store", "s3://bucket/x"]):
+    for command in (["pull", "s3://bucket/x"], ["build", "dare-source-selection", "--store", "s3://bucket/x"]):
         done = project.run(*command, tiny=True, **aws)
         assert done.returncode == 1, done.stderr
         assert done.stderr.startswith("error: the store s3://bucket/x does not answer or refuses: ")
