@@ -26,9 +26,7 @@ def write_lock(study: Study, profile: str) -> str:
     return f"{len(commits)} repositories pinned in {path.name}"
 
 
-def _laid_out(
-    needed: Sequence[Repository], commits: Mapping[tuple[Literal["model", "dataset"], str], str]
-) -> dict[str, Any]:
+def _laid_out(needed: Sequence[Repository], commits: Mapping[Named, str]) -> dict[str, Any]:
     """Put each commit where the config has it."""
     laid: dict[str, Any] = {}
     for item in needed:

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from compute.adapters.components import centred, centred_query
+from compute.adapters.components import NOISE, centred, centred_query
 from compute.adapters.problem import Floats, Problem
 from compute.errors import UsageError
-
-NOISE = 1e-10
-"""Anchors whose spread is no more than this share of their squared norm count as equal: what rounding leaves."""
 
 SMALLEST = 1e-10
 """The least λ, relative to the mean eigenvalue: a smaller one is taken as this, so that equal anchors share."""

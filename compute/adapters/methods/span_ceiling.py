@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compute.adapters.components import NOISE
 from compute.adapters.method import translation_method
-from compute.adapters.ridge import NOISE, affine, standardised
+from compute.adapters.ridge import affine, standardised
 from compute.errors import UsageError
 
 if TYPE_CHECKING:
